@@ -1,0 +1,33 @@
+// Bundles the extension and the command-line program; `--watch` rebuilds on change, `--production` minifies.
+import { context } from 'esbuild';
+
+const watch = process.argv.includes('--watch');
+const production = process.argv.includes('--production');
+
+const shared = {
+  bundle: true,
+  platform: 'node',
+  target: 'node20',
+  format: 'cjs',
+  minify: production,
+  sourcemap: production ? false : 'linked',
+  mainFields: ['module', 'main'],
+  logLevel: 'info',
+};
+
+const builds = [
+  { ...shared, entryPoints: ['src/extension.ts'], outfile: 'dist/extension.js', external: ['vscode'] },
+  {
+    ...shared,
+    entryPoints: ['src/cli/main.ts'],
+    outfile: 'dist/cli.js',
+    banner: { js: '#!/usr/bin/env node' },
+  },
+];
+
+for (const options of builds) {
+  const build = await context(options);
+  await build.rebuild();
+  if (watch) await build.watch();
+  else await build.dispose();
+}

@@ -1,0 +1,1 @@
+process.stdout.write('qemu-migration\n');
