@@ -1,6 +1,4 @@
-import type * as vscode from 'vscode';
-
 /** Composition root: builds the objects and registers the contributions. */
-export function activate(_context: vscode.ExtensionContext): void {
+export function activate(): void {
   // Contributions arrive with the rooms that they show.
 }
