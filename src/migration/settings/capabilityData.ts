@@ -1,0 +1,3 @@
+import type { CapabilityInfo } from './catalogueTypes';
+
+export const capabilities: readonly CapabilityInfo[] = [];

@@ -1,0 +1,3 @@
+import type { ParameterInfo } from './catalogueTypes';
+
+export const parameters: readonly ParameterInfo[] = [];
