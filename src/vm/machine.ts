@@ -1,0 +1,318 @@
+import path from 'node:path';
+import { QmpConnection, type QmpEvent } from '../qmp/connection';
+import { Emitter, type Disposable } from '../qmp/emitter';
+import { QmpConnectError, QmpError, type CloseReason } from '../qmp/errors';
+import type { JsonObject } from '../qmp/json';
+import { Backoff } from './backoff';
+import { loadFacts, readPart } from './facts';
+import { findListener } from './process';
+import {
+  NotConnectedError,
+  type FactPart,
+  type MachineChange,
+  type MachineHandle,
+  type MachineOrigin,
+  type MachinePart,
+  type MachineSnapshot,
+  type QemuProcess,
+  type VmFacts,
+} from './types';
+
+export interface MachineOptions {
+  readonly socketPath: string;
+  readonly origin: MachineOrigin;
+  /** What discovery knew already. */
+  readonly discovered?: { readonly name: string | undefined; readonly process: QemuProcess };
+  /** Boolean device properties to read where a device has them. */
+  readonly devicePermissions: readonly string[];
+  readonly autoReconnect: boolean;
+  readonly procRoot?: string;
+  readonly onTraffic?: (label: string, direction: 'in' | 'out', text: string) => void;
+}
+
+/** QAPI `MigrationStatus` values in which nothing moves (any more). Unknown ones count as moving. */
+const restingStatuses: ReadonlySet<unknown> = new Set([
+  undefined,
+  'none',
+  'completed',
+  'failed',
+  'cancelled',
+]);
+
+/** Whether `query-migrate` tells of a migration under way, incoming or outgoing. */
+export function isMigrating(migration: JsonObject): boolean {
+  return !restingStatuses.has(migration['status']);
+}
+
+const pollIntervalMs = 500;
+/** Events come in bursts; one reading answers them all. */
+const settleMs = 20;
+
+const partsByEvent: Readonly<Record<string, readonly FactPart[]>> = {
+  STOP: ['status'],
+  RESUME: ['status'],
+  SUSPEND: ['status'],
+  SUSPEND_DISK: ['status'],
+  WAKEUP: ['status'],
+  RESET: ['status'],
+  GUEST_PANICKED: ['status'],
+  WATCHDOG: ['status'],
+  MIGRATION: ['migration', 'status'],
+  MIGRATION_PASS: ['migration'],
+  DEVICE_DELETED: ['devices'],
+};
+
+/** One QEMU behind one QMP socket: keeps the connection and the one snapshot. */
+export class Machine implements MachineHandle, Disposable {
+  readonly id: string;
+  private current: MachineSnapshot;
+  private live: QmpConnection | undefined;
+  private attempt: AbortController | undefined;
+  private retryTimer: NodeJS.Timeout | undefined;
+  private pollTimer: NodeJS.Timeout | undefined;
+  private settleTimer: NodeJS.Timeout | undefined;
+  private readonly stale = new Set<FactPart>();
+  private readonly backoff = new Backoff();
+  private readonly changes = new Emitter<MachineChange>();
+  private readonly events = new Emitter<QmpEvent>();
+  private watchers = 0;
+  private readonly options: MachineOptions;
+
+  readonly onDidChange = this.changes.event;
+  readonly onEvent = this.events.event;
+
+  constructor(options: MachineOptions) {
+    this.options = options;
+    this.id = options.socketPath;
+    this.current = {
+      id: options.socketPath,
+      socketPath: options.socketPath,
+      origin: options.origin,
+      label: options.discovered?.name ?? path.basename(options.socketPath),
+      state: { kind: 'idle' },
+      process: options.discovered?.process,
+      facts: undefined,
+    };
+  }
+
+  get snapshot(): MachineSnapshot {
+    return this.current;
+  }
+
+  connection(): QmpConnection {
+    if (this.live === undefined || this.current.state.kind !== 'ready') {
+      throw new NotConnectedError(this.current);
+    }
+    return this.live;
+  }
+
+  /**
+   * Connects and reads everything. On failure the machine is `lost` and, with `autoReconnect`,
+   * tried again. Does nothing when connected already.
+   *
+   * @throws {QmpConnectError} why it could not be done
+   */
+  async connect(): Promise<void> {
+    if (this.live !== undefined || this.attempt !== undefined) return;
+    clearTimeout(this.retryTimer);
+    const attempt = new AbortController();
+    this.attempt = attempt;
+    this.update({ state: { kind: 'connecting' } }, ['state']);
+    try {
+      await this.open(attempt.signal);
+    } catch (error) {
+      if (attempt.signal.aborted) return;
+      this.attempt = undefined;
+      const failure = asConnectError(this.id, error);
+      this.lose(failure.closeReason);
+      throw failure;
+    }
+  }
+
+  private async open(signal: AbortSignal): Promise<void> {
+    const { onTraffic } = this.options;
+    const connection = await QmpConnection.connect(this.options.socketPath, {
+      signal,
+      ...(onTraffic && {
+        onTraffic: (direction, text) => onTraffic(this.current.label, direction, text),
+      }),
+    });
+    if (signal.aborted) {
+      connection.close();
+      return;
+    }
+    // Listening before reading: what changes in between is then read again, never missed.
+    const listening = connection.onEvent((event) => this.handleEvent(event));
+    void connection.closed.then((reason) => {
+      listening.dispose();
+      if (this.live === connection) this.lose(reason);
+    });
+    try {
+      const facts = await loadFacts(connection, this.options.devicePermissions);
+      signal.throwIfAborted();
+      this.live = connection;
+      this.attempt = undefined;
+      this.backoff.reset();
+      const label = facts.name ?? this.options.discovered?.name ?? path.basename(this.id);
+      this.update({ facts, label, state: { kind: 'ready' } }, everyPart);
+      if (connection.closeReason !== undefined) this.lose(connection.closeReason);
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+    void this.identify();
+  }
+
+  /** Finds the process behind the socket anew; `undefined` where `/proc` does not tell. */
+  async identify(): Promise<QemuProcess | undefined> {
+    const process = await findListener(this.options.socketPath, this.options.procRoot);
+    if (process !== undefined && process.startTicks !== this.current.process?.startTicks) {
+      this.update({ process }, ['identity']);
+    }
+    return process;
+  }
+
+  /** Ends the connection and stays away until `connect`. */
+  disconnect(): void {
+    clearTimeout(this.retryTimer);
+    this.attempt?.abort();
+    this.attempt = undefined;
+    const { live } = this;
+    if (live !== undefined) {
+      this.update({ state: { kind: 'closing' } }, ['state']);
+      this.live = undefined;
+      live.close();
+    }
+    this.schedulePoll();
+    this.update({ state: { kind: 'idle' } }, ['state']);
+  }
+
+  async refresh(parts: readonly FactPart[] = factParts): Promise<VmFacts> {
+    const connection = this.connection();
+    await Promise.all(parts.map((part) => this.refreshPart(connection, part)));
+    const { facts } = this.current;
+    if (facts === undefined) throw new NotConnectedError(this.current);
+    return facts;
+  }
+
+  private async refreshPart(connection: QmpConnection, part: FactPart): Promise<void> {
+    let patch: Partial<VmFacts>;
+    let failure: QmpError | undefined;
+    try {
+      patch = await readPart(connection, part, this.options.devicePermissions);
+    } catch (error) {
+      if (!(error instanceof QmpError) || connection.closeReason !== undefined) throw error;
+      patch = {};
+      failure = error;
+    }
+    const { facts } = this.current;
+    if (facts === undefined || this.live !== connection) return;
+    const failures = { ...facts.failures };
+    if (failure === undefined) Reflect.deleteProperty(failures, part);
+    else failures[part] = failure;
+    this.update({ facts: { ...facts, ...patch, failures } }, [part]);
+  }
+
+  watch(): Disposable {
+    this.watchers += 1;
+    this.schedulePoll();
+    let held = true;
+    return {
+      dispose: () => {
+        if (!held) return;
+        held = false;
+        this.watchers -= 1;
+        this.schedulePoll();
+      },
+    };
+  }
+
+  dispose(): void {
+    this.disconnect();
+    clearTimeout(this.settleTimer);
+    clearTimeout(this.pollTimer);
+    this.changes.dispose();
+    this.events.dispose();
+  }
+
+  private handleEvent(event: QmpEvent): void {
+    const { facts } = this.current;
+    const status = event.data['status'];
+    if (event.name === 'MIGRATION' && facts !== undefined && typeof status === 'string') {
+      // Shown at once; the full answer follows with the reading below.
+      this.update({ facts: { ...facts, migration: { ...facts.migration, status } } }, [
+        'migration',
+      ]);
+    }
+    this.events.fire(event);
+    for (const part of partsByEvent[event.name] ?? []) this.stale.add(part);
+    if (this.stale.size > 0) this.settleTimer ??= setTimeout(() => this.readStale(), settleMs);
+  }
+
+  private readStale(): void {
+    this.settleTimer = undefined;
+    const parts = [...this.stale];
+    this.stale.clear();
+    // A connection that is lost meanwhile is told by its own state.
+    if (this.current.state.kind === 'ready') this.refresh(parts).catch(ignore);
+  }
+
+  private lose(reason: CloseReason): void {
+    this.live = undefined;
+    this.stale.clear();
+    this.schedulePoll();
+    this.update({ state: { kind: 'lost', reason } }, ['state']);
+    if (!this.options.autoReconnect) return;
+    clearTimeout(this.retryTimer);
+    this.retryTimer = setTimeout(() => {
+      // The state tells why it failed.
+      this.connect().catch(ignore);
+    }, this.backoff.nextMs());
+    this.retryTimer.unref();
+  }
+
+  private schedulePoll(): void {
+    const migrating = this.live !== undefined && isMigrating(this.current.facts?.migration ?? {});
+    if (!migrating || this.watchers === 0) {
+      clearTimeout(this.pollTimer);
+      this.pollTimer = undefined;
+      return;
+    }
+    this.pollTimer ??= setTimeout(() => {
+      void this.refresh(['migration', 'status'])
+        .catch(ignore)
+        .then(() => {
+          this.pollTimer = undefined;
+          this.schedulePoll();
+        });
+    }, pollIntervalMs);
+  }
+
+  private update(patch: Partial<MachineSnapshot>, parts: readonly MachinePart[]): void {
+    this.current = { ...this.current, ...patch };
+    if (parts.includes('migration')) this.schedulePoll();
+    this.changes.fire({ id: this.id, parts: new Set(parts) });
+  }
+}
+
+export const factParts: readonly FactPart[] = [
+  'status',
+  'parameters',
+  'capabilities',
+  'migration',
+  'devices',
+];
+const everyPart: readonly MachinePart[] = ['state', 'identity', ...factParts];
+
+function ignore(): void {
+  // Told by the machine's state already.
+}
+
+function asConnectError(socketPath: string, error: unknown): QmpConnectError {
+  if (error instanceof QmpConnectError) return error;
+  const closeReason: CloseReason =
+    error instanceof QmpError && 'closeReason' in error
+      ? (error.closeReason as CloseReason)
+      : { kind: 'io-error', code: 'UNKNOWN', message: String(error) };
+  return new QmpConnectError(socketPath, closeReason, { cause: error });
+}

@@ -1,0 +1,227 @@
+import path from 'node:path';
+import { Emitter, type Disposable, type Event } from '../qmp/emitter';
+import { discoverQemus } from './discovery';
+import { Machine, type MachineOptions } from './machine';
+import { expandSocketPatterns } from './socketPatterns';
+import type { MachineChange, MachineHandle, MachineId, MachineOrigin } from './types';
+
+/** One remembered machine. */
+export interface StoredMachine {
+  readonly socketPath: string;
+  /** Whether it was connected, and so is to be connected at the next start. */
+  readonly connect: boolean;
+}
+
+/** Where the list outlives us: `globalState`, or memory. */
+export interface MachineStore {
+  load(): readonly StoredMachine[];
+  /** May reject (disk full); the registry then goes on with the list in memory. */
+  save(list: readonly StoredMachine[]): Promise<void>;
+}
+
+export type RegistryChange =
+  { readonly kind: 'list' } | { readonly kind: 'machine'; readonly change: MachineChange };
+
+export interface RegistryOptions {
+  readonly store: MachineStore;
+  readonly onTraffic?: (
+    id: MachineId,
+    label: string,
+    direction: 'in' | 'out',
+    text: string,
+  ) => void;
+  /** Whether lost machines are tried again by themselves; default true. */
+  readonly autoReconnect?: boolean;
+  /** Names of boolean device properties to read where a device has them. */
+  readonly devicePermissions?: readonly string[];
+  /** Where the kernel's process files are; another folder in tests. */
+  readonly procRoot?: string;
+}
+
+const originOrder: Readonly<Record<MachineOrigin, number>> = {
+  setting: 0,
+  remembered: 1,
+  discovered: 2,
+};
+
+/** All machines that we know, by the path of their QMP socket. */
+export class MachineRegistry implements Disposable {
+  private readonly byId = new Map<MachineId, Machine>();
+  private readonly subscriptions = new Map<MachineId, Disposable>();
+  private readonly changes = new Emitter<RegistryChange>();
+  private readonly problems = new Emitter<Error>();
+  private readonly options: RegistryOptions;
+  private saving: Promise<void> = Promise.resolve();
+  private disposed = false;
+
+  readonly onDidChange: Event<RegistryChange> = this.changes.event;
+  /** What went wrong without anybody waiting for it, such as a list that could not be saved. */
+  readonly onProblem: Event<Error> = this.problems.event;
+
+  constructor(options: RegistryOptions) {
+    this.options = options;
+  }
+
+  /** Those of the setting, then the remembered, then the discovered; each in the order of coming. */
+  get machines(): readonly MachineHandle[] {
+    return [...this.byId.values()].sort(
+      (a, b) => originOrder[a.snapshot.origin] - originOrder[b.snapshot.origin],
+    );
+  }
+
+  get(id: MachineId): MachineHandle | undefined {
+    return this.byId.get(id);
+  }
+
+  /** Loads the remembered list and connects those that were connected. */
+  start(): void {
+    for (const { socketPath, connect } of this.options.store.load()) {
+      const machine = this.add(socketPath, 'remembered');
+      // Its state tells why it failed.
+      if (connect) machine.connect().catch(ignore);
+    }
+  }
+
+  /**
+   * Connects to a QMP socket and remembers it. A path that was not known before and cannot be
+   * connected is not kept.
+   *
+   * @throws {QmpConnectError}
+   */
+  async connect(socketPath: string): Promise<MachineHandle> {
+    const id = path.resolve(socketPath);
+    const known = this.byId.get(id);
+    const machine = known ?? this.add(id, 'remembered');
+    try {
+      await machine.connect();
+    } catch (error) {
+      if (known === undefined) this.drop(id);
+      throw error;
+    }
+    this.save();
+    return machine;
+  }
+
+  /** Ends the connection; the machine stays in the list and is not tried again. */
+  async disconnect(id: MachineId): Promise<void> {
+    this.byId.get(id)?.disconnect();
+    this.save();
+    await this.saving;
+  }
+
+  /** Takes the machine off the list. One of the setting comes back with the next change of it. */
+  async remove(id: MachineId): Promise<void> {
+    if (!this.byId.has(id)) return;
+    this.drop(id);
+    this.save();
+    await this.saving;
+  }
+
+  /** Adds and connects what the setting's paths and globs name; drops what they no longer name. */
+  async setConfigured(patterns: readonly string[]): Promise<void> {
+    const paths = new Set(await expandSocketPatterns(patterns));
+    if (this.disposed) return;
+    for (const machine of this.machines) {
+      const { id, origin } = machine.snapshot;
+      if (origin === 'setting' && !paths.has(id)) this.drop(id);
+    }
+    for (const socketPath of paths) {
+      if (this.byId.has(socketPath)) continue;
+      // Its state tells why it failed.
+      this.add(socketPath, 'setting').connect().catch(ignore);
+    }
+  }
+
+  /**
+   * Looks for running QEMUs and lists those that are not known by any of their sockets.
+   * Discovered ones that are gone leave the list, unless somebody connected them.
+   */
+  async discover(): Promise<void> {
+    const { procRoot } = this.options;
+    const found = await discoverQemus(procRoot === undefined ? {} : { procRoot });
+    if (this.disposed) return;
+    const sockets = new Set(found.flatMap((qemu) => qemu.sockets));
+    for (const { snapshot } of this.machines) {
+      const { id, origin, state } = snapshot;
+      const quiet = state.kind === 'idle' || state.kind === 'lost';
+      if (origin === 'discovered' && quiet && !sockets.has(id)) this.drop(id);
+    }
+    for (const qemu of found) {
+      const [first] = qemu.sockets;
+      if (first === undefined || qemu.sockets.some((socket) => this.byId.has(socket))) continue;
+      this.add(first, 'discovered', { name: qemu.name, process: qemu.process });
+    }
+  }
+
+  dispose(): void {
+    this.disposed = true;
+    for (const id of [...this.byId.keys()]) this.drop(id);
+    this.changes.dispose();
+    this.problems.dispose();
+  }
+
+  private add(
+    socketPath: string,
+    origin: MachineOrigin,
+    discovered?: MachineOptions['discovered'],
+  ): Machine {
+    const id = path.resolve(socketPath);
+    const known = this.byId.get(id);
+    if (known !== undefined) return known;
+    const { onTraffic, autoReconnect, devicePermissions, procRoot } = this.options;
+    const machine = new Machine({
+      socketPath: id,
+      origin,
+      autoReconnect: autoReconnect ?? true,
+      devicePermissions: devicePermissions ?? [],
+      ...(discovered && { discovered }),
+      ...(procRoot !== undefined && { procRoot }),
+      ...(onTraffic && {
+        onTraffic: (label, direction, text) => onTraffic(id, label, direction, text),
+      }),
+    });
+    this.byId.set(id, machine);
+    this.subscriptions.set(
+      id,
+      machine.onDidChange((change) => this.changes.fire({ kind: 'machine', change })),
+    );
+    this.changes.fire({ kind: 'list' });
+    return machine;
+  }
+
+  private drop(id: MachineId): void {
+    this.subscriptions.get(id)?.dispose();
+    this.subscriptions.delete(id);
+    this.byId.get(id)?.dispose();
+    this.byId.delete(id);
+    this.changes.fire({ kind: 'list' });
+  }
+
+  /** What is remembered: machines that somebody connected by hand, of whatever origin. */
+  private save(): void {
+    const list = this.machines.flatMap(({ snapshot }): StoredMachine[] => {
+      const connect = snapshot.state.kind !== 'idle';
+      const keep =
+        snapshot.origin === 'remembered' || (snapshot.origin === 'discovered' && connect);
+      return keep ? [{ socketPath: snapshot.id, connect }] : [];
+    });
+    this.saving = this.saving
+      .then(() => this.options.store.save(list))
+      .catch((error: unknown) => {
+        this.problems.fire(new ListNotSavedError(error));
+      });
+  }
+}
+
+/** The list of machines could not be written; it is kept in memory until the window closes. */
+export class ListNotSavedError extends Error {
+  override readonly name = 'ListNotSavedError';
+
+  constructor(cause: unknown) {
+    super('The list of machines could not be saved', { cause });
+  }
+}
+
+function ignore(): void {
+  // Told by the machine's state already.
+}

@@ -1,0 +1,32 @@
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import { glob, hasMagic } from 'glob';
+
+/**
+ * The absolute socket paths that a list of paths and globs names. A plain path is kept whether it
+ * exists or not (its QEMU may come later); of a glob's matches only sockets are kept.
+ *
+ * @param patterns relative ones are ignored: there is no folder that they would be relative to
+ */
+export async function expandSocketPatterns(patterns: readonly string[]): Promise<string[]> {
+  const lists = await Promise.all(
+    patterns
+      .filter((pattern) => path.isAbsolute(pattern))
+      .map(async (pattern) => {
+        if (!hasMagic(pattern)) return [path.resolve(pattern)];
+        const matches = await glob(pattern, { absolute: true, dot: true, nodir: true });
+        const sockets = await Promise.all(matches.map(isSocket));
+        return matches.filter((_, index) => sockets[index]).sort();
+      }),
+  );
+  return [...new Set(lists.flat())];
+}
+
+/** Whether a path names a socket, links followed. */
+export async function isSocket(file: string): Promise<boolean> {
+  try {
+    return (await stat(file)).isSocket();
+  } catch {
+    return false;
+  }
+}
