@@ -1,0 +1,59 @@
+/**
+ * The one register of the names that this extension shares with its manifest. A unit test compares
+ * it with `package.json` both ways; nothing else spells these strings.
+ */
+
+export const CommandId = {
+  connect: 'qemuMigration.connect',
+  connectMachine: 'qemuMigration.connectMachine',
+  disconnect: 'qemuMigration.disconnect',
+  remove: 'qemuMigration.remove',
+  refresh: 'qemuMigration.refresh',
+  refreshMachine: 'qemuMigration.refreshMachine',
+  discover: 'qemuMigration.discover',
+  toggleBackendTransfer: 'qemuMigration.toggleBackendTransfer',
+  toggleCapability: 'qemuMigration.toggleCapability',
+  chooseCapabilities: 'qemuMigration.chooseCapabilities',
+  setParameter: 'qemuMigration.setParameter',
+  migrate: 'qemuMigration.migrate',
+  cancelMigration: 'qemuMigration.cancelMigration',
+  showLog: 'qemuMigration.showLog',
+  copyValue: 'qemuMigration.copyValue',
+  openSettings: 'qemuMigration.openSettings',
+} as const;
+export type CommandId = (typeof CommandId)[keyof typeof CommandId];
+
+export const ViewContainerId = { main: 'qemuMigration' } as const;
+
+export const ViewId = { machines: 'qemuMigration.machines' } as const;
+export type ViewId = (typeof ViewId)[keyof typeof ViewId];
+
+export const SettingId = {
+  sockets: 'qemuMigration.sockets',
+  transport: 'qemuMigration.transport',
+  discoveryEnabled: 'qemuMigration.discovery.enabled',
+  helperPath: 'qemuMigration.helper.path',
+} as const;
+export type SettingId = (typeof SettingId)[keyof typeof SettingId];
+
+/** Context keys with the type of their values. */
+export interface ContextValues {
+  /** What the search for running QEMUs has come to; chooses the text of the empty view. */
+  'qemuMigration.discovery': 'not-searched' | 'searching' | 'searched' | 'failed';
+  /** At least one machine answers. */
+  'qemuMigration.connected': boolean;
+  /** At least one migration of ours is going on. */
+  'qemuMigration.migrating': boolean;
+}
+
+export const ContextKey = {
+  discovery: 'qemuMigration.discovery',
+  connected: 'qemuMigration.connected',
+  migrating: 'qemuMigration.migrating',
+} as const satisfies Record<string, keyof ContextValues>;
+
+/** Keys of `globalState`. */
+export const StateKey = {
+  machines: 'qemuMigration.machines',
+  damagedMachines: 'qemuMigration.machines.damaged',
+} as const;
