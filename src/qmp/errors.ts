@@ -21,14 +21,18 @@ export type CloseReason =
 export type ProtocolProblem =
   'garbage' | 'too-large' | 'bad-json' | 'bad-utf8' | 'not-qmp' | 'unexpected';
 
-/** Any failure of this room. */
+/** Any failure of this room. (Names stand on the prototypes, so that a stack's first line has them.) */
 export class QmpError extends Error {
-  override readonly name: string = 'QmpError';
+  static {
+    this.prototype.name = 'QmpError';
+  }
 }
 
 /** The peer said something that is not QMP. `excerpt` is its beginning, made printable. */
 export class QmpProtocolError extends QmpError {
-  override readonly name = 'QmpProtocolError';
+  static {
+    this.prototype.name = 'QmpProtocolError';
+  }
   readonly problem: ProtocolProblem;
   readonly excerpt: string;
 
@@ -41,7 +45,9 @@ export class QmpProtocolError extends QmpError {
 
 /** No connection could be made to `path`. */
 export class QmpConnectError extends QmpError {
-  override readonly name = 'QmpConnectError';
+  static {
+    this.prototype.name = 'QmpConnectError';
+  }
   readonly path: string;
   readonly closeReason: CloseReason;
 
@@ -57,7 +63,9 @@ export class QmpConnectError extends QmpError {
  * never for branching on (QMP reference, "Errors").
  */
 export class QmpCommandError extends QmpError {
-  override readonly name = 'QmpCommandError';
+  static {
+    this.prototype.name = 'QmpCommandError';
+  }
   readonly command: string;
   readonly errorClass: string;
   readonly desc: string;
@@ -72,7 +80,9 @@ export class QmpCommandError extends QmpError {
 
 /** No reply within `timeoutMs` milliseconds. QEMU may still carry the command out. */
 export class QmpTimeoutError extends QmpError {
-  override readonly name = 'QmpTimeoutError';
+  static {
+    this.prototype.name = 'QmpTimeoutError';
+  }
   readonly command: string;
   readonly timeoutMs: number;
 
@@ -85,7 +95,9 @@ export class QmpTimeoutError extends QmpError {
 
 /** The caller's `AbortSignal` fired. If the command was on its way, QEMU may still carry it out. */
 export class QmpAbortedError extends QmpError {
-  override readonly name = 'QmpAbortedError';
+  static {
+    this.prototype.name = 'QmpAbortedError';
+  }
   readonly command: string;
 
   constructor(command: string, options?: ErrorOptions) {
@@ -96,7 +108,9 @@ export class QmpAbortedError extends QmpError {
 
 /** The connection ended before the reply came. QEMU may have carried the command out or not. */
 export class QmpClosedError extends QmpError {
-  override readonly name = 'QmpClosedError';
+  static {
+    this.prototype.name = 'QmpClosedError';
+  }
   readonly command: string;
   readonly closeReason: CloseReason;
 

@@ -1,82 +1,125 @@
-import type { JsonValue } from './json';
+import { QmpProtocolError } from './errors';
+import { excerptOf } from './framing';
+import { isArray, isObject, stringifyJson, type JsonObject, type JsonValue } from './json';
+import {
+  memberNamed,
+  SchemaTypes,
+  stringsIn,
+  type SchemaMember,
+  type SchemaType,
+} from './schemaTypes';
 
-/** A value of an enumeration, with features such as `unstable` or `deprecated`. */
-export interface SchemaEnumValue {
-  readonly name: string;
-  readonly features: readonly string[];
-}
+export {
+  memberNamed,
+  type SchemaEnumValue,
+  type SchemaMember,
+  type SchemaType,
+  type SchemaVariants,
+} from './schemaTypes';
 
-export interface SchemaMember {
-  readonly name: string;
-  readonly type: SchemaType;
-  readonly optional: boolean;
-  readonly features: readonly string[];
-}
-
-/** The members that come on top when a union's discriminator has a certain value. */
-export interface SchemaVariants {
-  /** Name of the member that decides. */
-  readonly discriminator: string;
-  /** The extra members for that value; empty for a value without any. */
-  membersFor(value: string): readonly SchemaMember[];
-}
-
-export type SchemaType =
-  | {
-      readonly kind: 'builtin';
-      readonly json: 'boolean' | 'int' | 'number' | 'string' | 'null' | 'object' | 'value';
-      readonly name: string;
-    }
-  | { readonly kind: 'enum'; readonly values: readonly SchemaEnumValue[] }
-  | { readonly kind: 'array'; readonly element: SchemaType }
-  | {
-      readonly kind: 'object';
-      readonly members: readonly SchemaMember[];
-      readonly variants?: SchemaVariants;
-    }
-  | { readonly kind: 'alternate'; readonly members: readonly SchemaType[] };
-
-/** What one QEMU offers, by its own account (`query-qmp-schema`; QAPI `SchemaInfo`). */
+/**
+ * What one QEMU offers, by its own account (`query-qmp-schema`; QAPI `SchemaInfo`).
+ *
+ * Ranges, units and defaults are not in it. Types are looked up when they are asked for, and each
+ * only once: of 600 types a user of this class meets a dozen.
+ */
 export class QmpSchema {
   readonly counts: { readonly entries: number; readonly commands: number; readonly events: number };
 
-  private constructor() {
-    this.counts = { entries: 0, commands: 0, events: 0 };
+  private readonly commands: ReadonlyMap<string, JsonObject>;
+  private readonly events: ReadonlyMap<string, JsonObject>;
+  private readonly types: SchemaTypes;
+
+  private constructor(entries: readonly JsonObject[]) {
+    this.commands = entriesOf(entries, (metaType) => metaType === 'command');
+    this.events = entriesOf(entries, (metaType) => metaType === 'event');
+    this.types = new SchemaTypes(
+      entriesOf(entries, (metaType) => metaType !== 'command' && metaType !== 'event'),
+    );
+    this.counts = {
+      entries: entries.length,
+      commands: this.commands.size,
+      events: this.events.size,
+    };
   }
 
+  /** Reads the reply of `query-qmp-schema`. Throws QmpProtocolError if it is no list of entries. */
   static parse(reply: JsonValue): QmpSchema {
-    throw new Error(`not yet: ${typeof reply}`);
+    if (!isArray(reply) || !reply.every(isObject)) {
+      throw new QmpProtocolError(
+        'unexpected',
+        'query-qmp-schema did not return a list of entries',
+        excerptOf(stringifyJson(reply)),
+      );
+    }
+    return new QmpSchema(reply);
   }
 
   hasCommand(name: string): boolean {
-    return this.notYet(name);
+    return this.commands.has(name);
   }
 
   hasEvent(name: string): boolean {
-    return this.notYet(name);
+    return this.events.has(name);
   }
 
+  /** One argument of a command; undefined if this QEMU does not have it. */
   argument(command: string, argument: string): SchemaMember | undefined {
-    return this.notYet(command, argument);
+    return memberNamed(this.arguments(command), argument);
   }
 
+  /** The arguments of a command, without those that depend on a discriminator's value. */
   arguments(command: string): readonly SchemaMember[] {
-    return this.notYet(command);
+    const type = this.argumentType(command);
+    return type?.kind === 'object' ? type.members : [];
   }
 
+  /** All of a command's arguments as one object type, with its variants; `netdev_add` has some. */
+  argumentType(command: string): SchemaType | undefined {
+    return this.typeOf(this.commands.get(command), 'arg-type');
+  }
+
+  /** What a command returns. */
+  returnType(command: string): SchemaType | undefined {
+    return this.typeOf(this.commands.get(command), 'ret-type');
+  }
+
+  /** An event's data. */
+  eventType(event: string): SchemaType | undefined {
+    return this.typeOf(this.events.get(event), 'arg-type');
+  }
+
+  /** The values that an enumerated argument, or a list of them, may have; empty for all others. */
   enumValues(command: string, argument: string): readonly string[] {
-    return this.notYet(command, argument);
+    let type = this.argument(command, argument)?.type;
+    if (type?.kind === 'array') type = type.element;
+    return type?.kind === 'enum' ? type.values.map((value) => value.name) : [];
   }
 
+  /** Such as `unstable`, `deprecated`; empty for an unknown command. */
   commandFeatures(name: string): readonly string[] {
-    return this.notYet(name);
+    return stringsIn(this.commands.get(name)?.['features']);
   }
 
+  /** Whether a command may be executed out of band. */
   allowsOob(command: string): boolean {
-    return this.notYet(command);
+    return this.commands.get(command)?.['allow-oob'] === true;
   }
 
-  private notYet(...names: string[]): never {
-    throw new Error(`not yet: ${names.join()} ${this.counts.entries}`);
+  private typeOf(entry: JsonObject | undefined, key: string): SchemaType | undefined {
+    const name = entry?.[key];
+    return typeof name === 'string' ? this.types.get(name) : undefined;
   }
+}
+
+function entriesOf(
+  entries: readonly JsonObject[],
+  wanted: (metaType: JsonValue | undefined) => boolean,
+): Map<string, JsonObject> {
+  const found = new Map<string, JsonObject>();
+  for (const entry of entries) {
+    const { name } = entry;
+    if (typeof name === 'string' && wanted(entry['meta-type'])) found.set(name, entry);
+  }
+  return found;
 }
