@@ -71,7 +71,7 @@ export class SchemaTypes {
   }
 
   private resolve(name: string, entry: JsonObject): SchemaType {
-    switch (entry['meta-type']) {
+    switch (textOf(entry['meta-type'])) {
       case 'builtin':
         return { kind: 'builtin', json: jsonTypeOf(entry['json-type']), name };
       case 'enum':
@@ -189,20 +189,21 @@ function enumValuesOf(entry: JsonObject): readonly SchemaEnumValue[] {
   }));
 }
 
-function jsonTypeOf(
-  json: JsonValue | undefined,
-): 'boolean' | 'int' | 'number' | 'string' | 'null' | 'object' | 'value' {
-  switch (json) {
-    case 'boolean':
-    case 'int':
-    case 'number':
-    case 'string':
-    case 'null':
-    case 'object':
-      return json;
-    default:
-      return 'value';
-  }
+type BuiltinJson = (SchemaType & { kind: 'builtin' })['json'];
+
+const builtinJson: readonly BuiltinJson[] = [
+  'boolean',
+  'int',
+  'number',
+  'string',
+  'null',
+  'object',
+  'value',
+];
+
+/** A kind of value that we do not know counts as any value. */
+function jsonTypeOf(json: JsonValue | undefined): BuiltinJson {
+  return builtinJson.find((known) => known === json) ?? 'value';
 }
 
 function textOf(value: JsonValue | undefined): string {
