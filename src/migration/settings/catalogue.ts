@@ -5,7 +5,7 @@
 import { capabilities } from './capabilityData';
 import { parameters } from './catalogueData';
 import type { CapabilityInfo, ParameterGroupInfo, ParameterInfo } from './catalogueTypes';
-import { formatQuantity } from './units';
+import { formatQuantity, parseQuantity, type QuantityResult } from './units';
 
 export type * from './catalogueTypes';
 
@@ -44,6 +44,9 @@ export const parameterGroups: readonly ParameterGroupInfo[] = [
 export const allParameters = parameters;
 export const allCapabilities = capabilities;
 
+const noLimit = 'no limit';
+/** Upper ends from here on come from the size of a number, and are not worth telling. */
+const endless = 1n << 63n;
 const parametersByName = new Map(parameters.map((info) => [info.name, info]));
 const capabilitiesByName = new Map(capabilities.map((info) => [info.name, info]));
 
@@ -55,13 +58,29 @@ export function capabilityInfo(name: string): CapabilityInfo | undefined {
   return capabilitiesByName.get(name);
 }
 
+/**
+ * Reads a number typed for this parameter and checks it. Where 0 means that there is no limit,
+ * `unlimited` and `no limit` mean 0.
+ */
+export function parseParameter(text: string, info: ParameterInfo): QuantityResult {
+  if (info.zeroMeans === noLimit && /^(unlimited|no limit|none)$/i.test(text.trim())) {
+    return { ok: true, value: 0n };
+  }
+  const parsed = parseQuantity(text, info.unit);
+  if (!parsed.ok) return parsed;
+  const problem = checkRange(parsed.value, info);
+  return problem === undefined ? parsed : { ok: false, problem };
+}
+
 /** Why QEMU would refuse `value`, as a sentence; `undefined` when it is fine. */
 export function checkRange(value: bigint, info: ParameterInfo): string | undefined {
   const say = (quantity: bigint): string => formatQuantity(quantity, info.unit);
   if (info.range !== undefined) {
     const { min, max } = info.range;
     if (value < min || value > max) {
-      return `${info.name} must be between ${say(min)} and ${say(max)}, not ${say(value)}.`;
+      const bounds =
+        max >= endless ? `at least ${say(min)}` : `between ${say(min)} and ${say(max)}`;
+      return `${info.name} must be ${bounds}, not ${say(value)}.`;
     }
   }
   if (info.powerOfTwo === true && (value <= 0n || (value & (value - 1n)) !== 0n)) {

@@ -81,7 +81,7 @@ export interface CapabilityInfo {
   readonly sides: Sides;
   /** Capabilities that must be on as well. */
   readonly needs?: readonly string[];
-  /** Capabilities that QEMU refuses together with this one. Always mutual. */
+  /** Capabilities that QEMU, in some versions at least, refuses with this one. Always mutual. */
   readonly conflicts?: readonly string[];
   /** One line, no full stop. */
   readonly summary: string;
