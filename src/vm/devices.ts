@@ -49,7 +49,12 @@ export async function readDevices(
         netdev:
           netdevId === undefined
             ? undefined
-            : (netdevs.get(netdevId) ?? { id: netdevId, type: undefined, ifname: undefined }),
+            : (netdevs.get(netdevId) ?? {
+                id: netdevId,
+                type: undefined,
+                ifname: undefined,
+                incoming: false,
+              }),
       };
     }),
   );

@@ -1,6 +1,7 @@
 import { readlink } from 'node:fs/promises';
 import path from 'node:path';
 import { listPids, readProcess } from './process';
+import { readOptions } from './qemuOptions';
 import type { QemuProcess } from './types';
 
 /** A running QEMU and the QMP sockets that its command line names. */
@@ -100,44 +101,4 @@ export function readQmpOptions(args: readonly string[]): {
 
 function isServer(options: ReadonlyMap<string, string>): boolean {
   return !['off', 'no', undefined].includes(options.get('server'));
-}
-
-/** Splits at single commas; `,,` stands for a comma (QemuOpts). */
-function splitOptions(text: string): string[] {
-  return text
-    .replaceAll(',,', '\0')
-    .split(',')
-    .map((part) => part.replaceAll('\0', ','));
-}
-
-/** `first,key=value,flag`, or the same as JSON. */
-function readOptions(text: string): {
-  readonly first: string | undefined;
-  readonly options: ReadonlyMap<string, string>;
-} {
-  if (text.startsWith('{')) return { first: undefined, options: readJsonOptions(text) };
-  const [head = '', ...rest] = splitOptions(text);
-  const options = new Map<string, string>();
-  for (const part of head.includes('=') ? [head, ...rest] : rest) {
-    const at = part.indexOf('=');
-    if (at < 0) options.set(part, 'on');
-    else options.set(part.slice(0, at), part.slice(at + 1));
-  }
-  return { first: head.includes('=') ? undefined : head, options };
-}
-
-function readJsonOptions(text: string): ReadonlyMap<string, string> {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value !== 'object' || value === null) return new Map();
-    return new Map(
-      Object.entries(value).flatMap(([key, entry]): [string, string][] =>
-        typeof entry === 'string' || typeof entry === 'boolean'
-          ? [[key, entry === true ? 'on' : String(entry)]]
-          : [],
-      ),
-    );
-  } catch {
-    return new Map();
-  }
 }

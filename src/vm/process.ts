@@ -70,9 +70,10 @@ export async function readProcess(
   const directory = path.join(procRoot, String(pid));
   const startTicks = await readStartTicks(directory);
   if (startTicks === undefined) return undefined;
-  const [cmdline, executable, owner] = await Promise.all([
+  const [cmdline, executable, root, owner] = await Promise.all([
     readText(path.join(directory, 'cmdline')),
     readlink(path.join(directory, 'exe')).catch(() => undefined),
+    readlink(path.join(directory, 'root')).catch(() => undefined),
     stat(directory).catch(() => undefined),
   ]);
   if (owner === undefined) return undefined;
@@ -81,6 +82,7 @@ export async function readProcess(
     startTicks,
     uid: owner.uid,
     executable,
+    root,
     args: cmdline.split('\0').slice(0, -1),
   };
 }

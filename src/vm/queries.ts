@@ -152,7 +152,12 @@ export function parseInfoNetwork(text: string): ReadonlyMap<string, NetdevFacts>
     const type = options.get('type');
     // Of a multi-queue back end each queue has a line; the first tells all that we show.
     if (type === 'nic' || found.has(match[1])) continue;
-    found.set(match[1], { id: match[1], type, ifname: options.get('ifname') });
+    found.set(match[1], {
+      id: match[1],
+      type,
+      ifname: options.get('ifname'),
+      incoming: options.has('incoming'),
+    });
   }
   return found;
 }

@@ -140,11 +140,13 @@ export class MachineRegistry implements Disposable {
     const { procRoot } = this.options;
     const found = await discoverQemus(procRoot === undefined ? {} : { procRoot });
     if (this.disposed) return;
-    const sockets = new Set(found.flatMap((qemu) => qemu.sockets));
     for (const { snapshot } of this.machines) {
       const { id, origin, state } = snapshot;
       const quiet = state.kind === 'idle' || state.kind === 'lost';
-      if (origin === 'discovered' && quiet && !sockets.has(id)) this.drop(id);
+      const qemu = found.find(({ sockets }) => sockets.includes(id));
+      // A QEMU may have several monitors; one that we know by another of them is listed once.
+      const known = qemu?.sockets.some((socket) => socket !== id && this.byId.has(socket));
+      if (origin === 'discovered' && quiet && known !== false) this.drop(id);
     }
     for (const qemu of found) {
       const [first] = qemu.sockets;

@@ -27,6 +27,8 @@ export interface QemuProcess {
   readonly startTicks: bigint;
   readonly uid: number;
   readonly executable: string | undefined;
+  /** The root directory that it sees; `undefined` when we may not know. */
+  readonly root: string | undefined;
   readonly args: readonly string[];
 }
 
@@ -48,6 +50,8 @@ export interface NetdevFacts {
   /** tap, user, vhost-user, ...; `undefined` when QEMU did not tell. */
   readonly type: string | undefined;
   readonly ifname: string | undefined;
+  /** A TAP without descriptors yet: they come with the migration. */
+  readonly incoming: boolean;
 }
 
 /** A user-created device below `/machine/peripheral`. */
@@ -115,6 +119,8 @@ export interface MachineHandle {
   connection(): QmpConnection;
   /** Reads the named parts again (all by default). @throws {NotConnectedError} */
   refresh(parts?: readonly FactPart[]): Promise<VmFacts>;
+  /** Finds the process behind the socket anew; `undefined` where `/proc` does not tell. */
+  identify(): Promise<QemuProcess | undefined>;
   /** While held, and while a migration runs, `query-migrate` is polled. */
   watch(): Disposable;
 }

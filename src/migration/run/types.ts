@@ -18,13 +18,7 @@ export interface LocalMigrationRequest {
 export type GuestOwner = 'source' | 'target' | 'nobody' | 'unknown';
 
 export type RunPhase =
-  | 'checking'
-  | 'preparing'
-  | 'transferring'
-  | 'switching-over'
-  | 'cancelling'
-  | 'settling'
-  | 'done';
+  'checking' | 'preparing' | 'transferring' | 'switching-over' | 'cancelling' | 'settling' | 'done';
 
 /** What is known while a run goes on. */
 export interface RunProgress {
@@ -45,6 +39,8 @@ export interface RunProgress {
 
 export type OutcomeKind =
   | 'completed'
+  /** Not begun: a check before the start forbade it, and nothing was changed. */
+  | 'refused'
   | 'failed'
   | 'cancelled'
   /** Cancel was asked for, but the guest had gone over already: it runs on the target. */

@@ -1,0 +1,114 @@
+import type { RunState } from '../../vm/types';
+import { stageOf } from './migrationInfo';
+import type { GuestOwner } from './types';
+
+/** What one side was last proven to be. */
+export type SideView =
+  /** It answered just now. */
+  | {
+      readonly kind: 'answered';
+      readonly runState: RunState;
+      /** QAPI `MigrationStatus` */
+      readonly migrationStatus: string | undefined;
+    }
+  /** Its process has ended: it runs nothing. */
+  | { readonly kind: 'gone' }
+  /** It does not answer, and its end is not proven. */
+  | { readonly kind: 'silent' };
+
+export interface Verdict {
+  readonly owner: GuestOwner;
+  /** `undefined` when the owner is unknown. */
+  readonly guestRunning: boolean | undefined;
+  /** Both sides answered that they run the guest: the worst that can happen. */
+  readonly twoCopies: boolean;
+}
+
+const unknown: Verdict = { owner: 'unknown', guestRunning: undefined, twoCopies: false };
+
+/** Run states in which a guest is there, complete, and could be continued on its own. */
+const holdsGuest = new Set([
+  'running',
+  'paused',
+  'debug',
+  'prelaunch',
+  'suspended',
+  'shutdown',
+  'guest-panicked',
+  'io-error',
+  'watchdog',
+  'save-vm',
+  'restore-vm',
+]);
+
+/**
+ * Who may run the guest, from what both sides say after a run. Pure: the same views give the same
+ * verdict, and whatever is not proven is `unknown`.
+ */
+export function decideOwner(source: SideView, target: SideView): Verdict {
+  if (source.kind === 'answered' && target.kind === 'answered') {
+    return decideFromBoth(source, target);
+  }
+  if (target.kind === 'answered') {
+    if (target.runState.running) {
+      return source.kind === 'gone' ? ownedBy('target', true) : unknown;
+    }
+    if (source.kind !== 'gone') return unknown;
+    // The source is gone: either the target got everything, or nobody has the guest.
+    if (isLoaded(target)) return ownedBy('target', false);
+    return stageOf(target.migrationStatus) === 'failed' ? ownedBy('nobody', undefined) : unknown;
+  }
+  if (source.kind === 'answered') {
+    if (source.runState.running) {
+      return target.kind === 'gone' ? ownedBy('source', true) : unknown;
+    }
+    return target.kind === 'gone' ? ownedBy('source', false) : unknown;
+  }
+  return source.kind === 'gone' && target.kind === 'gone' ? ownedBy('nobody', undefined) : unknown;
+}
+
+type Answered = Extract<SideView, { kind: 'answered' }>;
+
+function decideFromBoth(source: Answered, target: Answered): Verdict {
+  if (source.runState.running && target.runState.running) {
+    return { owner: 'unknown', guestRunning: true, twoCopies: true };
+  }
+  if (target.runState.running) return ownedBy('target', true);
+  if (source.runState.running) return ownedBy('source', true);
+  const handedOver =
+    source.runState.status === 'postmigrate' && stageOf(source.migrationStatus) === 'completed';
+  if (handedOver) return isLoaded(target) ? ownedBy('target', false) : unknown;
+  if (isLoaded(target)) return unknown;
+  return holdsGuest.has(source.runState.status) ? ownedBy('source', false) : unknown;
+}
+
+function isLoaded(side: Answered): boolean {
+  return holdsGuest.has(side.runState.status) && stageOf(side.migrationStatus) === 'completed';
+}
+
+function ownedBy(owner: GuestOwner, guestRunning: boolean | undefined): Verdict {
+  return { owner, guestRunning, twoCopies: false };
+}
+
+/**
+ * The proof that `cont` on the source needs: the target runs nothing and never will. A target that
+ * merely stands still is no proof, for anybody may continue it.
+ */
+export function mayContinueSource(target: SideView): boolean {
+  return target.kind === 'gone';
+}
+
+/**
+ * The proof that `cont` on the target needs: the source gave the guest away (or is gone), and the
+ * target holds all of it.
+ */
+export function mayContinueTarget(source: SideView, target: SideView): boolean {
+  if (target.kind !== 'answered' || !isLoaded(target)) return false;
+  if (source.kind === 'gone') return true;
+  return (
+    source.kind === 'answered' &&
+    !source.runState.running &&
+    source.runState.status === 'postmigrate' &&
+    stageOf(source.migrationStatus) === 'completed'
+  );
+}

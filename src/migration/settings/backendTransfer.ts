@@ -1,0 +1,179 @@
+import type { QmpSchema, SchemaMember } from '../../qmp/schema';
+import { readOptions } from '../../vm/qemuOptions';
+import type { DeviceFacts, MachineHandle, MachineSnapshot, VmFacts } from '../../vm/types';
+import { setParameter } from './parameters';
+
+/**
+ * Backend transfer under whatever name this QEMU has for it. The only module that knows the names;
+ * found by the schema, never by version.
+ */
+
+/** Spellings of the migration parameter, the mission's first. A list-typed draft had the first name. */
+const parameterNames = ['backend-transfer', 'local'] as const;
+
+/** Permission as a boolean property of the device. */
+export const devicePermissions: readonly string[] = ['backend-transfer', 'local-migration'];
+
+/** Permission as an option of the tap netdev, given at `-netdev` or `netdev_add`, not readable later. */
+const netdevPermissions = [
+  'x-permit-local-migration',
+  'x-local-migration-supported',
+  'local-migration-supported',
+] as const;
+
+export type Permission =
+  | 'permitted'
+  | 'not-permitted'
+  /** It can be given, but this QEMU does not tell whether it was. */
+  | 'unknown'
+  /** This kind of device or back end has no transfer here. */
+  | 'unsupported';
+
+export interface DevicePermission {
+  readonly device: DeviceFacts;
+  readonly permission: Permission;
+}
+
+/** Where the permission is given, and its exact name; `undefined` when this spelling has none. */
+export interface PermissionOption {
+  readonly on: 'device' | 'netdev';
+  readonly name: string;
+}
+
+export type BackendTransfer =
+  /** This QEMU has no such parameter; `instead` names the modes that it has for the same end. */
+  | { readonly kind: 'absent'; readonly instead: readonly string[] }
+  | {
+      readonly kind: 'boolean';
+      readonly parameter: string;
+      readonly enabled: boolean;
+      readonly permission: PermissionOption | undefined;
+      readonly devices: readonly DevicePermission[];
+    }
+  /** An early draft: a list of what may be transferred. */
+  | {
+      readonly kind: 'list';
+      readonly parameter: string;
+      readonly entries: readonly string[];
+      readonly permission: PermissionOption | undefined;
+      readonly devices: readonly DevicePermission[];
+    };
+
+/** What this machine offers and has set; `undefined` while nothing is known of it. */
+export function backendTransferOf(
+  snapshot: Pick<MachineSnapshot, 'facts' | 'process'>,
+): BackendTransfer | undefined {
+  const { facts, process } = snapshot;
+  if (facts === undefined) return undefined;
+  const member = findParameter(facts.schema);
+  if (member === undefined) {
+    const modes = facts.schema.enumValues('migrate-set-parameters', 'mode');
+    return { kind: 'absent', instead: modes.filter((mode) => mode.startsWith('cpr-')) };
+  }
+  const permission = findPermission(facts);
+  const devices = facts.devices
+    .filter(
+      ({ netdev, permissions }) => netdev !== undefined || Object.keys(permissions).length > 0,
+    )
+    .map((device) => ({
+      device,
+      permission: permissionOf(device, permission, process?.args ?? []),
+    }));
+  const shared = { parameter: member.name, permission, devices };
+  const value = facts.parameters[member.name];
+  return member.type.kind === 'array'
+    ? { kind: 'list', entries: Array.isArray(value) ? value.map(String) : [], ...shared }
+    : { kind: 'boolean', enabled: value === true, ...shared };
+}
+
+function findParameter(schema: QmpSchema): SchemaMember | undefined {
+  for (const name of parameterNames) {
+    const member = schema.argument('migrate-set-parameters', name);
+    if (member === undefined) continue;
+    const { type } = member;
+    if (type.kind === 'array' || (type.kind === 'builtin' && type.json === 'boolean'))
+      return member;
+  }
+  return undefined;
+}
+
+function findPermission(facts: VmFacts): PermissionOption | undefined {
+  const tap = tapOptions(facts.schema);
+  const netdev = netdevPermissions.find((name) => tap.has(name));
+  if (netdev !== undefined) return { on: 'netdev', name: netdev };
+  const device = devicePermissions.find((name) =>
+    facts.devices.some(({ permissions }) => name in permissions),
+  );
+  return device === undefined ? undefined : { on: 'device', name: device };
+}
+
+function tapOptions(schema: QmpSchema): ReadonlySet<string> {
+  const members = schema.variantMembers('netdev_add', 'tap');
+  return new Set(members.map(({ name }) => name));
+}
+
+function permissionOf(
+  device: DeviceFacts,
+  option: PermissionOption | undefined,
+  args: readonly string[],
+): Permission {
+  if (option === undefined) return 'unsupported';
+  if (option.on === 'device') {
+    const value = device.permissions[option.name];
+    return value === undefined ? 'unsupported' : value === true ? 'permitted' : 'not-permitted';
+  }
+  if (device.netdev === undefined || device.netdev.type !== 'tap') return 'unsupported';
+  const options = netdevOptions(args, device.netdev.id);
+  if (options === undefined) return 'unknown';
+  return options.get(option.name) === 'on' ? 'permitted' : 'not-permitted';
+}
+
+/** The options of `-netdev` with that id; `undefined` when it was not given at the start. */
+function netdevOptions(
+  args: readonly string[],
+  id: string,
+): ReadonlyMap<string, string> | undefined {
+  for (const [index, argument] of args.entries()) {
+    const value = args[index + 1];
+    if (!/^--?netdev$/.test(argument) || value === undefined) continue;
+    const { options } = readOptions(value);
+    if (options.get('id') === id) return options;
+  }
+  return undefined;
+}
+
+/** Why backend transfer cannot be switched on this machine. */
+export class BackendTransferError extends Error {
+  override readonly name = 'BackendTransferError';
+  readonly reason: 'absent' | 'list' | 'not-taken';
+  readonly label: string;
+  /** The modes that this QEMU has instead, or the list's parameter. */
+  readonly detail: readonly string[];
+
+  constructor(reason: BackendTransferError['reason'], label: string, detail: readonly string[]) {
+    super(`backend transfer cannot be switched on ${label}: ${reason}`);
+    this.reason = reason;
+    this.label = label;
+    this.detail = detail;
+  }
+}
+
+/**
+ * Switches backend transfer under this QEMU's own name and reads it back.
+ *
+ * @returns what QEMU now says
+ * @throws {BackendTransferError} when it has no such parameter, or a list
+ * @throws {QmpCommandError} QEMU's refusal
+ */
+export async function setBackendTransfer(machine: MachineHandle, on: boolean): Promise<boolean> {
+  const { label } = machine.snapshot;
+  machine.connection();
+  const offer = backendTransferOf(machine.snapshot);
+  if (offer === undefined || offer.kind === 'absent') {
+    throw new BackendTransferError('absent', label, offer?.instead ?? []);
+  }
+  if (offer.kind === 'list') throw new BackendTransferError('list', label, [offer.parameter]);
+  const now = await setParameter(machine, offer.parameter, on);
+  if (now !== on) throw new BackendTransferError('not-taken', label, [offer.parameter]);
+  return on;
+}
