@@ -54,19 +54,19 @@ function unknownType(name: string): SchemaType {
 
 /** The types of a schema by their opaque names, resolved when asked for. */
 export class SchemaTypes {
-  private readonly entries: ReadonlyMap<string, JsonObject>;
-  private readonly resolved = new Map<string, SchemaType>();
+  readonly #entries: ReadonlyMap<string, JsonObject>;
+  readonly #resolved = new Map<string, SchemaType>();
 
   constructor(entries: ReadonlyMap<string, JsonObject>) {
-    this.entries = entries;
+    this.#entries = entries;
   }
 
   get(name: string): SchemaType {
-    const known = this.resolved.get(name);
+    const known = this.#resolved.get(name);
     if (known !== undefined) return known;
-    const entry = this.entries.get(name);
+    const entry = this.#entries.get(name);
     const type = entry === undefined ? unknownType(name) : this.resolve(name, entry);
-    this.resolved.set(name, type);
+    this.#resolved.set(name, type);
     return type;
   }
 
@@ -90,52 +90,57 @@ export class SchemaTypes {
   }
 }
 
-// Types refer to each other in circles, so that what a type is made of is resolved on first use.
+// Types refer to each other in circles, so that what a type is made of is resolved on first use. Their
+// fields are private to the engine too, lest a printed or compared type drag the whole schema along.
 
 class ArrayType {
   readonly kind = 'array';
-  private readonly types: SchemaTypes;
-  private readonly elementName: string;
+  readonly #types: SchemaTypes;
+  readonly #elementName: string;
 
   constructor(types: SchemaTypes, elementName: string) {
-    this.types = types;
-    this.elementName = elementName;
+    this.#types = types;
+    this.#elementName = elementName;
   }
 
   get element(): SchemaType {
-    return this.types.get(this.elementName);
+    return this.#types.get(this.#elementName);
   }
 }
 
 class AlternateType {
   readonly kind = 'alternate';
-  private readonly types: SchemaTypes;
-  private readonly entry: JsonObject;
+  readonly #types: SchemaTypes;
+  readonly #entry: JsonObject;
 
   constructor(types: SchemaTypes, entry: JsonObject) {
-    this.types = types;
-    this.entry = entry;
+    this.#types = types;
+    this.#entry = entry;
   }
 
   get members(): readonly SchemaType[] {
-    return objectsIn(this.entry['members']).map((member) => this.types.get(textOf(member['type'])));
+    return objectsIn(this.#entry['members']).map((member) =>
+      this.#types.get(textOf(member['type'])),
+    );
   }
 }
 
 class ObjectType {
   readonly kind = 'object';
-  protected readonly types: SchemaTypes;
-  protected readonly entry: JsonObject;
-  private read: readonly SchemaMember[] | undefined;
+  readonly #types: SchemaTypes;
+  readonly #entry: JsonObject;
+  #read: readonly SchemaMember[] | undefined;
 
   constructor(types: SchemaTypes, entry: JsonObject) {
-    this.types = types;
-    this.entry = entry;
+    this.#types = types;
+    this.#entry = entry;
   }
 
   get members(): readonly SchemaMember[] {
-    this.read ??= objectsIn(this.entry['members']).map((member) => new Member(this.types, member));
-    return this.read;
+    this.#read ??= objectsIn(this.#entry['members']).map(
+      (member) => new Member(this.#types, member),
+    );
+    return this.#read;
   }
 }
 
@@ -160,20 +165,20 @@ class Member implements SchemaMember {
   readonly name: string;
   readonly optional: boolean;
   readonly features: readonly string[];
-  private readonly types: SchemaTypes;
-  private readonly typeName: string;
+  readonly #types: SchemaTypes;
+  readonly #typeName: string;
 
   constructor(types: SchemaTypes, entry: JsonObject) {
-    this.types = types;
+    this.#types = types;
     this.name = textOf(entry['name']);
-    this.typeName = textOf(entry['type']);
+    this.#typeName = textOf(entry['type']);
     // QAPI: "If present, the member is optional"; the value is always null so far.
     this.optional = 'default' in entry;
     this.features = stringsIn(entry['features']);
   }
 
   get type(): SchemaType {
-    return this.types.get(this.typeName);
+    return this.#types.get(this.#typeName);
   }
 }
 
