@@ -1,0 +1,120 @@
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestResult } from '../../test/support/mochaRun';
+import { requireTools, tools } from '../lib/packages';
+import { root } from '../lib/paths';
+import { spawnOwned } from '../lib/processes';
+import { buildExtension, buildHelper, prepareQemu, prepareVscode, testFiles } from '../lib/setup';
+import { runWorkbenchTests } from './workbenchTier';
+
+/** One kind of test: what it needs, and how it is run. */
+export interface Tier {
+  readonly about: string;
+  setUp(): Promise<void>;
+  run(): Promise<TestResult[]>;
+}
+
+export const tiers = {
+  unit: {
+    about: 'protocol, domain and view models, against fakes',
+    setUp: () => Promise.resolve(),
+    run: () => runMochaTier('unit', 10_000),
+  },
+  helper: {
+    about: 'the C helper, also under the sanitizers',
+    setUp: buildHelper,
+    run: async () => [...(await runMake('check')), ...(await runMake('sanitize'))],
+  },
+  qemu: {
+    about: 'real QEMUs of every supported version',
+    setUp: async () => {
+      await requireTools([tools.ip]);
+      await buildHelper();
+      await buildExtension();
+      await prepareQemu();
+    },
+    run: () => runMochaTier('qemu', 60_000),
+  },
+  workbench: {
+    about: 'the extension inside a real extension host',
+    setUp: async () => {
+      await buildHelper();
+      await buildExtension();
+      await prepareVscode({ browser: true });
+    },
+    run: runWorkbenchTests,
+  },
+  ui: {
+    about: 'a person at the workbench, played by a browser',
+    setUp: async () => {
+      await buildHelper();
+      await buildExtension();
+      await prepareQemu(['11.1']);
+      await prepareVscode({ browser: true });
+    },
+    run: () => runMochaTier('ui', 120_000),
+  },
+} as const satisfies Record<string, Tier>;
+
+export type TierName = keyof typeof tiers;
+export const tierNames = Object.keys(tiers) as TierName[];
+
+/** Runs a tier's files by mocha in a process of its own, and reads back what became of each test. */
+async function runMochaTier(tier: string, timeoutMs: number): Promise<TestResult[]> {
+  const files = await testFiles(tier);
+  const directory = await mkdtemp(join(tmpdir(), 'qm-results-'));
+  try {
+    const resultsFile = join(directory, 'results.json');
+    const script = join(root, 'scripts', 'test', 'mochaChild.ts');
+    const args = ['--import', 'tsx', script, resultsFile, String(timeoutMs), ...files];
+    const child = await spawnOwned(process.execPath, args, {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
+    const { code, signal } = await child.exited;
+    const results = JSON.parse(
+      await readFile(resultsFile, 'utf8').catch(() => '[]'),
+    ) as TestResult[];
+    const orderly = code === 0 || results.some(({ state }) => state === 'failed');
+    if (orderly) return results;
+    return [
+      ...results,
+      failure(`the ${tier} tests end by themselves`, `ended by ${signal ?? code ?? '?'}`),
+    ];
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/** Runs a make target of the helper. Its tests print `N passed, N failed` or one `ok`/`not ok` line each. */
+async function runMake(target: string): Promise<TestResult[]> {
+  await mkdir(join(root, 'native', 'fdpass', 'build'), { recursive: true });
+  const child = await spawnOwned('make', ['-s', '-C', join(root, 'native', 'fdpass'), target], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.child.stdout, child.child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+      process.stdout.write(text);
+    });
+  }
+  const { code } = await child.exited;
+  const results = parseHelperOutput(target, output);
+  if (code === 0 || results.some(({ state }) => state === 'failed')) return results;
+  return [...results, failure(`make ${target}`, output)];
+}
+
+function parseHelperOutput(target: string, output: string): TestResult[] {
+  return [...output.matchAll(/^\s*(ok|not ok)\b[ \d-]*(.*)$/gm)].map(([, verdict, title = '']) => ({
+    title: `${target} › ${title.trim()}`,
+    state: verdict === 'ok' ? ('passed' as const) : ('failed' as const),
+    durationMs: 0,
+    ...(verdict === 'ok' ? {} : { error: output }),
+  }));
+}
+
+function failure(title: string, error: string): TestResult {
+  return { title, state: 'failed', durationMs: 0, error };
+}

@@ -1,0 +1,196 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium, type Browser, type Page } from 'playwright-core';
+import { chromiumExecutable } from '../../scripts/lib/packages';
+import { cacheDirectory, root } from '../../scripts/lib/paths';
+import { writeWhole } from '../../scripts/lib/steps';
+import {
+  quietSettings,
+  startVscodeServer,
+  workbenchQuery,
+  type VscodeServer,
+} from '../../scripts/lib/vscodeServer';
+
+/** The three themes that every screen is looked at in. */
+export const themes = {
+  dark: 'Default Dark Modern',
+  light: 'Default Light Modern',
+  'high-contrast': 'Default High Contrast',
+} as const;
+
+export type ThemeName = keyof typeof themes;
+
+export interface WorkbenchOptions {
+  /** Workspace settings on top of the quiet ones. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+  readonly theme?: ThemeName;
+  /** The folder to open; an empty one of its own unless given. Its .vscode/settings.json is overwritten. */
+  readonly folder?: string;
+  /** A module whose `run()` the extension host calls; see {@link Workbench.testsEnded}. */
+  readonly extensionTests?: string;
+  /** Ask for trust in the workspace, as a desktop does. Off unless told. */
+  readonly workspaceTrust?: boolean;
+  /** Environment of the extension host. */
+  readonly env?: NodeJS.ProcessEnv;
+  readonly size?: { readonly width: number; readonly height: number };
+}
+
+/** A real VS Code workbench in a browser of its own, with this checkout's extension loaded. */
+export interface Workbench {
+  readonly page: Page;
+  readonly folder: string;
+  /** Resolves with 0 when the extension tests' `run()` resolved, 1 when it was rejected. */
+  readonly testsEnded: Promise<number>;
+  /** Console lines of the window and of the extension host. */
+  log(): string;
+  /** What VS Code's server printed. */
+  serverLog(): string;
+  /** Saves a picture as NAME.png among the screenshots and returns its path. */
+  screenshot(name: string): Promise<string>;
+  /** Runs a command by its title (with its category: `QEMU Migration: Connect`) from the palette. */
+  runCommand(title: string): Promise<void>;
+  /** Ends page, browser, server and extension host, and removes what they wrote. */
+  close(): Promise<void>;
+}
+
+/** Where pictures go: `.cache/screenshots/`, and those of failed tests under `failed/`. */
+export const screenshotDirectory = join(cacheDirectory, 'screenshots');
+
+/** Flags for a browser that runs as root, without a GPU, and looks nothing up on its own. */
+const chromiumFlags = [
+  ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'],
+  ...['--disable-background-networking', '--disable-component-update'],
+];
+
+const open = new Set<Workbench>();
+
+/** Opens VS Code on the folder and waits until the workbench is drawn. The caller closes it. */
+export async function openWorkbench(options: WorkbenchOptions = {}): Promise<Workbench> {
+  // Short: sockets go below it, and a socket's path has at most 107 bytes.
+  const directory = await mkdtemp(join(tmpdir(), 'qm-wb-'));
+  const folder = options.folder ?? join(directory, 'workspace');
+  const settings = {
+    ...quietSettings,
+    'workbench.colorTheme': themes[options.theme ?? 'dark'],
+    ...options.settings,
+  };
+  await writeWhole(join(folder, '.vscode', 'settings.json'), JSON.stringify(settings, null, 2));
+  let server: VscodeServer | undefined;
+  let browser: Browser | undefined;
+  const close = async () => {
+    await browser?.close();
+    await server?.stop();
+    await rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+  };
+  try {
+    server = await startVscodeServer({
+      directory,
+      workspaceTrust: options.workspaceTrust ?? false,
+      ...(options.env === undefined ? {} : { env: options.env }),
+    });
+    browser = await launchChromium();
+    return await openPage(options, { folder, server, browser, close });
+  } catch (error) {
+    const log = server?.output() ?? '';
+    await close();
+    throw new Error(`The workbench did not open. VS Code's server printed:\n${log}`, {
+      cause: error,
+    });
+  }
+}
+
+async function launchChromium(): Promise<Browser> {
+  const executablePath = chromiumExecutable();
+  if (executablePath === undefined) throw new Error('No Chromium is installed: run npm test once.');
+  return chromium.launch({
+    executablePath,
+    args: chromiumFlags,
+    // Playwright's own handlers would end the process before ours have ended what they started.
+    handleSIGINT: false,
+    handleSIGTERM: false,
+    handleSIGHUP: false,
+  });
+}
+
+interface Parts {
+  readonly folder: string;
+  readonly server: VscodeServer;
+  readonly browser: Browser;
+  readonly close: () => Promise<void>;
+}
+
+async function openPage(options: WorkbenchOptions, parts: Parts): Promise<Workbench> {
+  const { folder, server } = parts;
+  const page = await parts.browser.newPage({
+    viewport: options.size ?? { width: 1280, height: 800 },
+  });
+  let log = '';
+  page.on('console', (message) => (log += `${message.text()}\n`));
+  await page.exposeFunction('codeAutomationLog', (type: string, args: readonly unknown[]) => {
+    log += `${type}: ${args.map((part) => (typeof part === 'string' ? part : JSON.stringify(part))).join(' ')}\n`;
+  });
+  const testsEnded = new Promise<number>((resolve, reject) => {
+    void page.exposeFunction('codeAutomationExit', resolve);
+    void server.process.exited.then(() => {
+      reject(new Error(`VS Code's server ended:\n${server.output()}`));
+    });
+  });
+  // Nobody awaits it when no tests run.
+  testsEnded.catch(() => undefined);
+  const authority = `127.0.0.1:${server.port}`;
+  const query = workbenchQuery(authority, {
+    folder,
+    extension: root,
+    ...(options.extensionTests === undefined ? {} : { extensionTests: options.extensionTests }),
+  });
+  query.set('tkn', server.token);
+  await page.goto(`http://${authority}/?${query.toString()}`);
+  await page.locator('.monaco-workbench .part.statusbar').waitFor({ timeout: 60_000 });
+  const workbench: Workbench = {
+    page,
+    folder,
+    testsEnded,
+    log: () => log,
+    serverLog: () => server.output(),
+    screenshot: async (name) => {
+      const path = join(screenshotDirectory, `${name}.png`);
+      await mkdir(join(path, '..'), { recursive: true });
+      await page.screenshot({ path });
+      return path;
+    },
+    runCommand: (title) => runCommand(page, title),
+    close: async () => {
+      open.delete(workbench);
+      await parts.close();
+    },
+  };
+  open.add(workbench);
+  return workbench;
+}
+
+async function runCommand(page: Page, title: string): Promise<void> {
+  const input = page.locator('.quick-input-widget input[type="text"]');
+  await page.keyboard.press('F1');
+  await input.waitFor({ state: 'visible' });
+  await input.fill(`>${title}`);
+  const row = page
+    .locator('.quick-input-widget .monaco-list-row')
+    .filter({ has: page.getByText(title, { exact: true }) })
+    .first();
+  // The extension may still be loading: its commands appear in the list when it has.
+  await row.waitFor({ state: 'visible', timeout: 30_000 });
+  await row.click();
+}
+
+// A picture of every open workbench when a test fails: worth more than the error's text.
+if (typeof afterEach === 'function') {
+  afterEach(async function saveFailurePicture() {
+    if (this.currentTest?.state !== 'failed') return;
+    const name = this.currentTest.fullTitle().replaceAll(/\W+/g, '-').slice(0, 100);
+    let number = 0;
+    for (const workbench of open) {
+      await workbench.screenshot(`failed/${name}-${++number}`).catch(() => undefined);
+    }
+  });
+}
