@@ -48,7 +48,7 @@ const message: fc.Arbitrary<JsonObject> = fc.dictionary(
     ),
   })).value,
   { maxKeys: 4, noNullPrototype: true },
-) as fc.Arbitrary<JsonObject>;
+);
 
 /** QEMU escapes all that is not ASCII; the client reads both. */
 function escapeNonAscii(json: string): string {
@@ -137,9 +137,27 @@ describe('QMP framing', () => {
   }
 
   it('answers any garbage with a typed error, a wait for more, or JSON objects', () => {
+    const pieces = [
+      '{',
+      '}',
+      '[',
+      ']',
+      '"',
+      ',',
+      ':',
+      '\\',
+      '0',
+      'e',
+      '-',
+      'null',
+      ' ',
+      '\r\n',
+      'é',
+    ];
+    const almostJson = fc.array(fc.constantFrom(...pieces));
     const bytes = fc.oneof(
       fc.uint8Array(),
-      fc.string({ unit: fc.constantFrom(...'{}[]",:\\0e-tn \r\n\u00e9') }).map(Buffer.from),
+      almostJson.map((parts) => Buffer.from(parts.join(''))),
     );
     fc.assert(
       fc.property(fc.array(bytes), (chunks) => {
