@@ -79,3 +79,9 @@ export interface RunRecord {
   readonly progress: RunProgress;
   readonly outcome: RunOutcome | undefined;
 }
+
+/** Something that forbids a run, and what to do about it; one sentence each. */
+export interface Obstacle {
+  readonly reason: string;
+  readonly nextStep: string;
+}

@@ -108,8 +108,9 @@ function findPermission(facts: VmFacts): PermissionOption | undefined {
 }
 
 function tapOptions(schema: QmpSchema): ReadonlySet<string> {
-  const members = schema.variantMembers('netdev_add', 'tap');
-  return new Set(members.map(({ name }) => name));
+  const type = schema.argumentType('netdev_add');
+  const members = type?.kind === 'object' ? type.variants?.membersFor('tap') : undefined;
+  return new Set(members?.map(({ name }) => name));
 }
 
 function permissionOf(

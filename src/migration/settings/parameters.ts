@@ -1,8 +1,8 @@
 import type { JsonValue } from '../../qmp/json';
 import type { SchemaType } from '../../qmp/schema';
 import type { MachineHandle, VmFacts } from '../../vm/types';
-import { checkRange, parameterInfo, type ParameterInfo, type Unit } from './catalogue';
-import { formatQuantity, parseQuantity } from './units';
+import { parameterInfo, parseParameter, type ParameterInfo, type Unit } from './catalogue';
+import { editableQuantity, formatQuantity, parseQuantity } from './units';
 
 /** The control that edits a parameter. */
 export type ParameterControl = 'boolean' | 'integer' | 'enum' | 'string' | 'list' | 'struct';
@@ -135,7 +135,7 @@ export function editText(description: ParameterDescription): string {
   if (value === undefined || value === null) return '';
   if (typeof value === 'object') return JSON.stringify(value);
   if (typeof value === 'boolean') return value ? 'on' : 'off';
-  return typeof value === 'string' ? value : formatQuantity(value, unit).replace(/^≈ /, '');
+  return typeof value === 'string' ? value : editableQuantity(BigInt(value), unit);
 }
 
 export type InputResult =
@@ -152,10 +152,8 @@ export function parseParameterInput(description: ParameterDescription, text: str
     case 'boolean':
       return parseBoolean(trimmed);
     case 'integer': {
-      const quantity = parseQuantity(trimmed, description.unit);
-      if (!quantity.ok) return quantity;
-      const problem = description.info && checkRange(quantity.value, description.info);
-      return problem === undefined ? { ok: true, value: quantity.value } : { ok: false, problem };
+      const { info, unit } = description;
+      return info === undefined ? parseQuantity(trimmed, unit) : parseParameter(trimmed, info);
     }
     case 'enum':
       return description.choices.includes(trimmed)

@@ -1,0 +1,7 @@
+/** A way for the bytes from source to target on this host, ready to be named to both QEMUs. */
+export interface Channel {
+  /** For `migrate-incoming` and `migrate` alike. */
+  readonly uri: string;
+  /** Takes back what the QEMUs did not use and removes what is on disk. Never rejects; idempotent. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,111 @@
+import { QmpCommandError } from '../../qmp/errors';
+import type { JsonObject, JsonValue } from '../../qmp/json';
+import type { QmpConnection } from '../../qmp/connection';
+import { qomGet } from '../../vm/queries';
+import type { DeviceFacts, MachineHandle } from '../../vm/types';
+import { backendTransferOf } from '../settings/backendTransfer';
+
+/** A NIC of the source could not be added to the target. */
+export class TargetDeviceError extends Error {
+  override readonly name = 'TargetDeviceError';
+  readonly device: string;
+
+  constructor(device: string, reason: string, cause?: unknown) {
+    super(reason, { cause });
+    this.device = device;
+  }
+}
+
+/**
+ * For the spelling whose permission is an option of the netdev: the TAP's netdev and its NIC have
+ * to be created on the target after the parameter was set there. Adds those of the source that the
+ * target lacks, with the same ids, MAC and slot. Does nothing for other spellings.
+ *
+ * @returns ids of the devices that were added
+ * @throws {TargetDeviceError} then what was added for that device is removed again
+ */
+export async function addTransferredDevices(
+  source: MachineHandle,
+  target: MachineHandle,
+): Promise<readonly string[]> {
+  const offer = backendTransferOf(source.snapshot);
+  if (offer?.kind !== 'boolean' || offer.permission?.on !== 'netdev') return [];
+  const there = new Set(target.snapshot.facts?.devices.map(({ id }) => id));
+  const missing = offer.devices.filter(
+    ({ device, permission }) =>
+      device.netdev?.type === 'tap' && permission !== 'unsupported' && !there.has(device.id),
+  );
+  const added: string[] = [];
+  for (const { device } of missing) {
+    const args = await readDeviceArguments(source.connection(), device);
+    await addDevice(target.connection(), device, offer.permission.name, args);
+    added.push(device.id);
+  }
+  if (added.length > 0) await target.refresh(['devices']);
+  return added;
+}
+
+/** The `device_add` arguments that make the same NIC in the same place. */
+async function readDeviceArguments(
+  connection: QmpConnection,
+  device: DeviceFacts,
+): Promise<JsonObject> {
+  const read = (property: string): Promise<JsonValue | undefined> =>
+    qomGet(connection, device.path, property);
+  const [mac, bus, addr, multiQueue] = await Promise.all([
+    read('mac'),
+    read('parent_bus'),
+    read('addr'),
+    read('mq'),
+  ]);
+  if (typeof mac !== 'string' || typeof bus !== 'string') {
+    throw new TargetDeviceError(device.id, `The source does not tell the place of "${device.id}".`);
+  }
+  if (multiQueue === true) {
+    throw new TargetDeviceError(
+      device.id,
+      `"${device.id}" has several queues; add it to the target by hand, after backend transfer is on there.`,
+    );
+  }
+  return {
+    driver: device.driver,
+    netdev: device.netdev?.id ?? '',
+    id: device.id,
+    bus: bus.split('/').at(-1) ?? bus,
+    mac,
+    // Behind a root port there is slot 0 only, and QEMU takes it by itself.
+    ...(typeof addr === 'string' && !/^0?0\.0$/.test(addr) && { addr }),
+  };
+}
+
+async function addDevice(
+  connection: QmpConnection,
+  device: DeviceFacts,
+  permission: string,
+  args: JsonObject,
+): Promise<void> {
+  const id = device.netdev?.id ?? '';
+  try {
+    await connection.execute('netdev_add', {
+      type: 'tap',
+      id,
+      script: '',
+      downscript: '',
+      [permission]: true,
+    });
+  } catch (error) {
+    throw asDeviceError(device, error);
+  }
+  try {
+    await connection.execute('device_add', args);
+  } catch (error) {
+    await connection.execute('netdev_del', { id }).catch(() => undefined);
+    throw asDeviceError(device, error);
+  }
+}
+
+function asDeviceError(device: DeviceFacts, error: unknown): unknown {
+  return error instanceof QmpCommandError
+    ? new TargetDeviceError(device.id, `The target refused "${device.id}": ${error.desc}`, error)
+    : error;
+}

@@ -1,0 +1,117 @@
+import type { MachineSnapshot } from '../../vm/types';
+import {
+  backendTransferOf,
+  type BackendTransfer,
+  type DevicePermission,
+} from '../settings/backendTransfer';
+import type { LocalMigrationRequest, Obstacle } from './types';
+
+/**
+ * What would make a run with backend transfer fail on the target, as measured: a parameter on one
+ * side only, a permission that is missing, a TAP that the target opened before it knew.
+ */
+export function checkBackendTransfer(
+  wanted: LocalMigrationRequest['backendTransfer'],
+  source: MachineSnapshot,
+  target: MachineSnapshot,
+): readonly Obstacle[] {
+  const offers = { source: backendTransferOf(source), target: backendTransferOf(target) };
+  if (wanted === 'off') return [];
+  if (wanted === 'as-is') {
+    const differ = isOn(offers.source) !== isOn(offers.target);
+    if (differ) {
+      return [
+        {
+          reason: 'Backend transfer is on at one side only.',
+          nextStep: 'Turn it on at both sides, or off at both.',
+        },
+      ];
+    }
+    return isOn(offers.source) ? deviceFindings(source, target) : [];
+  }
+  const unable = [
+    { side: source, offer: offers.source },
+    { side: target, offer: offers.target },
+  ].flatMap(({ side, offer }) => unableFinding(side, offer));
+  return unable.length > 0 ? unable : deviceFindings(source, target);
+}
+
+/** Whether backend transfer is in force, under any spelling. */
+export function isOn(offer: BackendTransfer | undefined): boolean {
+  if (offer === undefined) return false;
+  switch (offer.kind) {
+    case 'absent':
+      return false;
+    case 'boolean':
+      return offer.enabled;
+    case 'list':
+      return offer.entries.length > 0;
+  }
+}
+
+function unableFinding(
+  { label }: MachineSnapshot,
+  offer: BackendTransfer | undefined,
+): readonly Obstacle[] {
+  if (offer?.kind === 'boolean' || (offer?.kind === 'list' && isOn(offer))) return [];
+  if (offer?.kind === 'list') {
+    return [
+      {
+        reason: `Backend transfer is a list in the QEMU of ${label} ("${offer.parameter}"), and it is empty.`,
+        nextStep: `Set "${offer.parameter}" to what is to be transferred.`,
+      },
+    ];
+  }
+  return [
+    {
+      reason: `The QEMU of ${label} has no backend transfer.`,
+      nextStep: 'Migrate without it; the target then needs a network back end of its own.',
+    },
+  ];
+}
+
+function deviceFindings(source: MachineSnapshot, target: MachineSnapshot): readonly Obstacle[] {
+  const [from, to] = [backendTransferOf(source), backendTransferOf(target)];
+  if (from === undefined || from.kind === 'absent') return [];
+  if (to === undefined || to.kind === 'absent') return [];
+  const there = new Map(to.devices.map((entry) => [entry.device.id, entry]));
+  return from.devices
+    .filter(({ device }) => device.netdev?.type === 'tap')
+    .flatMap((entry) => deviceFinding(entry, there.get(entry.device.id), from.permission));
+}
+
+function deviceFinding(
+  { device, permission }: DevicePermission,
+  there: DevicePermission | undefined,
+  option: { readonly on: 'device' | 'netdev'; readonly name: string } | undefined,
+): readonly Obstacle[] {
+  const netdev = device.netdev?.id ?? '';
+  if (option?.on === 'netdev') {
+    if (permission === 'not-permitted') {
+      return [
+        {
+          reason: `The source's netdev "${netdev}" was started without "${option.name}=on".`,
+          nextStep: `Turn backend transfer off, or start the source with "-netdev tap,id=${netdev},...,${option.name}=on".`,
+        },
+      ];
+    }
+    if (there !== undefined && there.device.netdev?.incoming !== true) {
+      return [
+        {
+          reason: `The target opened a TAP of its own for "${device.id}"; with this QEMU it must be added after the parameter is set.`,
+          nextStep: `Start the target without "-netdev ...,id=${netdev}" and without its device; it is added for you.`,
+        },
+      ];
+    }
+    return [];
+  }
+  if (there !== undefined && there.permission !== permission) {
+    return [
+      {
+        reason: `"${device.id}" may hand over its back end on one side only.`,
+        nextStep: `Start both sides with the same "${option?.name ?? 'backend-transfer'}" for that device.`,
+      },
+    ];
+  }
+  return [];
+}

@@ -1,0 +1,79 @@
+import type { JsonValue } from '../../qmp/json';
+import type { MachineHandle } from '../../vm/types';
+import { setCapabilities } from '../settings/capabilities';
+import { setParameter } from '../settings/parameters';
+
+interface Loan {
+  readonly machine: MachineHandle;
+  readonly name: string;
+  readonly giveBack: () => Promise<unknown>;
+  /** Put back after a completed run too, not only when the run did not happen. */
+  readonly always: boolean;
+}
+
+/** Settings that a run changes, with what they were, so that they can be put back. */
+export class BorrowedSettings {
+  private readonly loans: Loan[] = [];
+
+  /** Turns capabilities on; those that are on already are left alone. */
+  async enable(machine: MachineHandle, names: readonly string[]): Promise<void> {
+    const states = new Map(
+      machine.snapshot.facts?.capabilities.map(({ name, enabled }) => [name, enabled]),
+    );
+    const off = names.filter((name) => states.get(name) === false);
+    if (off.length === 0) return;
+    const all = (state: boolean): Record<string, boolean> =>
+      Object.fromEntries(off.map((name) => [name, state]));
+    this.loans.push({
+      machine,
+      name: off.join(', '),
+      always: false,
+      giveBack: () => setCapabilities(machine, all(false)),
+    });
+    await setCapabilities(machine, all(true));
+  }
+
+  /**
+   * Sets a parameter, also when it has that value already (it may have been set since it was read).
+   *
+   * @param always put back after a completed run too
+   */
+  async set(
+    machine: MachineHandle,
+    name: string,
+    value: JsonValue,
+    always: boolean,
+  ): Promise<void> {
+    const previous = machine.snapshot.facts?.parameters[name];
+    if (previous !== undefined && previous !== value) {
+      this.loans.push({
+        machine,
+        name,
+        always,
+        giveBack: () => setParameter(machine, name, previous),
+      });
+    }
+    await setParameter(machine, name, value);
+  }
+
+  /**
+   * Puts back, last first.
+   *
+   * @returns what could not be put back, as sentences; a machine that is not connected is left out
+   */
+  async putBack(which: 'all' | 'always'): Promise<readonly string[]> {
+    const problems: string[] = [];
+    for (const loan of this.loans.splice(0).reverse()) {
+      if (which === 'always' && !loan.always) continue;
+      if (loan.machine.snapshot.state.kind !== 'ready') continue;
+      try {
+        await loan.giveBack();
+      } catch (error) {
+        const { label } = loan.machine.snapshot;
+        const why = error instanceof Error ? error.message : String(error);
+        problems.push(`${loan.name} of ${label} could not be put back: ${why}`);
+      }
+    }
+    return problems;
+  }
+}

@@ -1,0 +1,70 @@
+import type { MachineSnapshot, VmFacts } from '../../vm/types';
+import { formatRate } from '../settings/units';
+import { sourceObstacle, targetObstacle } from './checks';
+import type { Obstacle } from './types';
+
+/** A machine that could take a part in a migration, or the reason why it cannot. */
+export interface Candidate {
+  readonly snapshot: MachineSnapshot;
+  readonly usable: boolean;
+  /** Why not; empty when usable. */
+  readonly reason: string;
+}
+
+/** All machines as sources, the usable ones first. */
+export function migrationSources(snapshots: readonly MachineSnapshot[]): readonly Candidate[] {
+  return judge(snapshots, sourceObstacle);
+}
+
+/** All machines but the source as targets, the usable ones first. */
+export function migrationTargets(
+  source: MachineSnapshot | undefined,
+  snapshots: readonly MachineSnapshot[],
+): readonly Candidate[] {
+  return judge(
+    snapshots.filter(({ id }) => id !== source?.id),
+    targetObstacle,
+  );
+}
+
+function judge(
+  snapshots: readonly MachineSnapshot[],
+  obstacle: (label: string, facts: VmFacts) => readonly Obstacle[],
+): readonly Candidate[] {
+  const candidates = snapshots.map((snapshot): Candidate => {
+    if (snapshot.state.kind !== 'ready' || snapshot.facts === undefined) {
+      return { snapshot, usable: false, reason: 'Not connected.' };
+    }
+    const [first] = obstacle(snapshot.label, snapshot.facts);
+    return { snapshot, usable: first === undefined, reason: first?.reason ?? '' };
+  });
+  return [...candidates.filter(({ usable }) => usable), ...candidates.filter((c) => !c.usable)];
+}
+
+export interface BandwidthAdvice {
+  readonly currentBytesPerSecond: bigint;
+  /** 0: no limit. */
+  readonly suggestedBytesPerSecond: bigint;
+  /** Why, and the pause that it risks. */
+  readonly explanation: string;
+}
+
+/** Limits up to this slow every migration on one host, which copies memory at several times that. */
+const slowBytesPerSecond = 1024n * 1024n * 1024n;
+
+/** What to say about `max-bandwidth` before a local migration; `undefined`: nothing. */
+export function bandwidthAdvice(source: VmFacts): BandwidthAdvice | undefined {
+  const value = source.parameters['max-bandwidth'];
+  if (typeof value !== 'number' && typeof value !== 'bigint') return undefined;
+  const current = BigInt(value);
+  if (current === 0n || current > slowBytesPerSecond) return undefined;
+  const bounded = source.parameters['avail-switchover-bandwidth'] !== undefined;
+  const risk = bounded
+    ? 'To keep the pause near downtime-limit, the estimate for the switchover is set to 256 MiB/s for this run as well.'
+    : 'Without a limit this QEMU misjudges the last part: pauses of two to five times downtime-limit were measured.';
+  return {
+    currentBytesPerSecond: current,
+    suggestedBytesPerSecond: 0n,
+    explanation: `max-bandwidth limits this migration to ${formatRate(current)}, far less than one host can copy. ${risk}`,
+  };
+}

@@ -1,0 +1,198 @@
+import type { HelperLocation } from '../../fdpass/locate';
+import type { MachineHandle } from '../../vm/types';
+import type { Channel } from '../methods/channel';
+import { openDescriptorPair } from '../methods/descriptorPair';
+import { addTransferredDevices } from '../methods/targetDevices';
+import { openUnixPath } from '../methods/unixPath';
+import { backendTransferOf } from '../settings/backendTransfer';
+import { BorrowedSettings } from './borrowedSettings';
+import { checkBeforeRun, RunRefusedError } from './checks';
+import { Follower } from './follow';
+import { Side } from './look';
+import { mayContinueSource, type SideView } from './ownership';
+import { outcomeOfFailedStart, outcomeOfRefusal, outcomeOfRun } from './outcome';
+import type { LocalMigrationRequest, RunOutcome, RunProgress } from './types';
+
+export interface LocalMigrationContext {
+  readonly request: LocalMigrationRequest;
+  readonly source: MachineHandle;
+  readonly target: MachineHandle;
+  readonly locateHelper: () => Promise<HelperLocation>;
+  /** Aborted when the user wants to cancel. */
+  readonly cancel: AbortSignal;
+  /** Aborted when nobody is to watch any more; both QEMUs are left as they are. */
+  readonly detach: AbortSignal;
+  readonly report: (patch: Partial<RunProgress>) => void;
+  readonly log: (line: string) => void;
+}
+
+/**
+ * With no bandwidth limit QEMU judges the pause by an early guess that is far too good. This
+ * estimate, lower than any memory copy on one host, keeps the pause near `downtime-limit`.
+ */
+const switchoverEstimateBytesPerSecond = 256n * 1024n * 1024n;
+
+/** The user's cancel came before QEMU was asked to migrate. */
+class CancelledBeforeStart extends Error {}
+
+/**
+ * One local migration from the first check to the settled end. Never rejects: whatever happens is
+ * told by the outcome, which names the side that may run the guest.
+ */
+export async function runLocalMigration(context: LocalMigrationContext): Promise<RunOutcome> {
+  const { source, target, report } = context;
+  try {
+    report({ phase: 'checking' });
+    await Promise.all([source.refresh(), target.refresh()]);
+    await Promise.all([source.identify(), target.identify()]);
+    checkBeforeRun(context.request, source, target);
+  } catch (error) {
+    return outcomeOfRefusal(error, { source, target });
+  }
+  const sides = {
+    source: new Side(source, source.snapshot.process),
+    target: new Side(target, target.snapshot.process),
+  };
+  const ranBefore = source.snapshot.facts?.runState.running ?? false;
+  const borrowed = new BorrowedSettings();
+  let channel: Channel | undefined;
+  let targetListens = false;
+  try {
+    report({ phase: 'preparing' });
+    await prepare(context, borrowed);
+    failIfCancelled(context);
+    channel = await openChannel(context);
+    failIfCancelled(context);
+    targetListens = true;
+    await startIncoming(context, channel.uri);
+    failIfCancelled(context);
+    await startOutgoing(context, channel.uri);
+  } catch (error) {
+    return await abandon(error, { context, sides, borrowed, channel, targetListens });
+  }
+  report({ phase: 'transferring' });
+  const followed = await new Follower(sides.source, sides.target, context).follow();
+  let { source: sourceView } = followed;
+  const revive = ranBefore && (followed.end.kind === 'failed' || followed.end.kind === 'cancelled');
+  if (revive && (await continueSource(context, sourceView, followed.target))) {
+    sourceView = await sides.source.look();
+  }
+  await channel.close();
+  const happened = followed.end.kind === 'completed' || followed.end.kind === 'lost-sight';
+  // What a migration holds cannot be put back while we have lost sight of it.
+  const notPutBack =
+    followed.end.kind === 'lost-sight' ? [] : await borrowed.putBack(happened ? 'always' : 'all');
+  report({ phase: 'done' });
+  return outcomeOfRun({
+    followed: { ...followed, source: sourceView },
+    sides,
+    notPutBack,
+    ranBefore,
+    maxBandwidth: context.request.maxBandwidthBytesPerSecond,
+  });
+}
+
+function failIfCancelled({ cancel }: LocalMigrationContext): void {
+  if (cancel.aborted) throw new CancelledBeforeStart('cancelled before the start');
+}
+
+/** Capabilities, backend transfer, `mode` and speed; in the order that each spelling needs. */
+async function prepare(context: LocalMigrationContext, borrowed: BorrowedSettings): Promise<void> {
+  const { source, target, request } = context;
+  for (const machine of [target, source]) {
+    await borrowed.enable(machine, ['return-path', 'events']);
+  }
+  if (request.backendTransfer !== 'as-is') {
+    const on = request.backendTransfer === 'on';
+    for (const machine of [source, target]) {
+      const offer = backendTransferOf(machine.snapshot);
+      if (offer?.kind === 'boolean') await borrowed.set(machine, offer.parameter, on, false);
+    }
+  }
+  const added = await addTransferredDevices(source, target);
+  if (added.length > 0) context.log(`added to ${target.snapshot.label}: ${added.join(', ')}`);
+  // It stays from an earlier run, and another mode with these arguments would end QEMU.
+  if (source.snapshot.facts?.schema.argument('migrate-set-parameters', 'mode') !== undefined) {
+    await borrowed.set(source, 'mode', 'normal', true);
+  }
+  const { maxBandwidthBytesPerSecond: maxBandwidth } = request;
+  if (maxBandwidth === undefined) return;
+  await borrowed.set(source, 'max-bandwidth', maxBandwidth, true);
+  const estimate = source.snapshot.facts?.parameters['avail-switchover-bandwidth'];
+  if (estimate === 0 && maxBandwidth === 0n) {
+    const name = 'avail-switchover-bandwidth';
+    await borrowed.set(source, name, switchoverEstimateBytesPerSecond, true);
+  }
+}
+
+async function openChannel(context: LocalMigrationContext): Promise<Channel> {
+  const { source, target, request } = context;
+  switch (request.transport) {
+    case 'fd':
+      return openDescriptorPair(source, target, await context.locateHelper(), context.cancel);
+    case 'unix':
+      return openUnixPath(target);
+  }
+}
+
+async function startIncoming({ target }: LocalMigrationContext, uri: string): Promise<void> {
+  const connection = target.connection();
+  const schema = target.snapshot.facts?.schema;
+  // A target that stays can tell why it failed.
+  const stays = schema?.argument('migrate-incoming', 'exit-on-error') !== undefined;
+  await connection.execute('migrate-incoming', { uri, ...(stays && { 'exit-on-error': false }) });
+}
+
+async function startOutgoing({ source }: LocalMigrationContext, uri: string): Promise<void> {
+  await source.connection().execute('migrate', { uri });
+}
+
+interface Abandoned {
+  readonly context: LocalMigrationContext;
+  readonly sides: { readonly source: Side; readonly target: Side };
+  readonly borrowed: BorrowedSettings;
+  readonly channel: Channel | undefined;
+  readonly targetListens: boolean;
+}
+
+/** Something failed before QEMU accepted `migrate`: takes back what can be taken back. */
+async function abandon(error: unknown, abandoned: Abandoned): Promise<RunOutcome> {
+  const { context, sides, borrowed, channel, targetListens } = abandoned;
+  context.report({ phase: 'settling' });
+  await channel?.close();
+  const source = await sides.source.look();
+  const target = await sides.target.look();
+  const notPutBack = await borrowed.putBack('all');
+  context.report({ phase: 'done' });
+  return outcomeOfFailedStart({
+    error: error instanceof CancelledBeforeStart ? undefined : error,
+    source,
+    target,
+    sides,
+    notPutBack,
+    targetListens,
+  });
+}
+
+/**
+ * Brings the guest back on the source, where QEMU left it standing after a failed run, if and only
+ * if the target's process is proven gone.
+ */
+async function continueSource(
+  { source, log }: LocalMigrationContext,
+  sourceView: SideView,
+  targetView: SideView,
+): Promise<boolean> {
+  if (sourceView.kind !== 'answered' || sourceView.runState.running) return false;
+  const standing = sourceView.runState.status === 'postmigrate';
+  if (!standing || !mayContinueSource(targetView)) return false;
+  try {
+    await source.connection().execute('cont', {}, { timeoutMs: 5000 });
+    return true;
+  } catch (error) {
+    log(`cont on the source: ${String(error)}`);
+    return false;
+  }
+}
+
+export { RunRefusedError };

@@ -1,0 +1,84 @@
+import type { CloseReason } from '../../qmp/errors';
+import { isAlive } from '../../vm/process';
+import type { MachineHandle, MachineSnapshot, QemuProcess } from '../../vm/types';
+import { readMigrationInfo, type MigrationInfo } from './migrationInfo';
+import type { SideView } from './ownership';
+
+/** How long one look waits for a monitor that may hang. */
+const patienceMs = 2000;
+
+/** One side of a run: its machine, and the very process that it was when the run began. */
+export class Side {
+  readonly machine: MachineHandle;
+  /** QEMU's last words, kept when it is gone. */
+  info: MigrationInfo;
+  private readonly process: QemuProcess | undefined;
+  private pending: Promise<unknown> | undefined;
+  private quitSeen = false;
+
+  constructor(machine: MachineHandle, process: QemuProcess | undefined) {
+    this.machine = machine;
+    this.process = process;
+    this.info = readMigrationInfo(machine.snapshot.facts?.migration ?? {});
+  }
+
+  get label(): string {
+    return this.machine.snapshot.label;
+  }
+
+  /**
+   * Asks for status and migration, or finds out why nobody answers. Never waits longer than some
+   * seconds and never rejects. A look that is not answered yet is not asked again.
+   */
+  async look(): Promise<SideView> {
+    const { snapshot } = this.machine;
+    if (snapshot.state.kind === 'lost' && isQuit(snapshot.state.reason)) this.quitSeen = true;
+    if (snapshot.state.kind !== 'ready') return this.lookAtProcess();
+    this.pending ??= this.machine
+      .refresh(['migration', 'status'])
+      .catch(() => undefined)
+      .finally(() => {
+        this.pending = undefined;
+      });
+    const answered = await withPatience(this.pending);
+    const now = this.machine.snapshot;
+    if (!answered || now.state.kind !== 'ready' || now.facts === undefined) {
+      return this.lookAtProcess();
+    }
+    this.info = readMigrationInfo(now.facts.migration);
+    return {
+      kind: 'answered',
+      runState: now.facts.runState,
+      migrationStatus: this.info.status,
+    };
+  }
+
+  /** The last picture that QEMU gave, without asking again. */
+  lastSeen(): MachineSnapshot {
+    return this.machine.snapshot;
+  }
+
+  private async lookAtProcess(): Promise<SideView> {
+    if (this.process !== undefined) {
+      return { kind: (await isAlive(this.process)) ? 'silent' : 'gone' };
+    }
+    // Without a process to watch only QEMU's own announcement proves its end.
+    return { kind: this.quitSeen ? 'gone' : 'silent' };
+  }
+}
+
+function isQuit(reason: CloseReason): boolean {
+  return reason.kind === 'qemu-quit';
+}
+
+async function withPatience(answer: Promise<unknown>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const patience = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), patienceMs);
+  });
+  try {
+    return await Promise.race([answer.then(() => true), patience]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

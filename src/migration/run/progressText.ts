@@ -1,0 +1,34 @@
+import { formatBytes, formatDurationMs, formatRate } from '../settings/units';
+import type { RunPhase, RunProgress } from './types';
+
+const phaseWords: Readonly<Record<RunPhase, string>> = {
+  checking: 'checking both sides',
+  preparing: 'preparing both sides',
+  transferring: 'transferring',
+  'switching-over': 'switching over',
+  cancelling: 'cancelling',
+  settling: 'settling',
+  done: 'done',
+};
+
+/** One line such as `pass 3 · 71 % · 1.1 GiB/s · 40 MiB left`; the phase where figures say nothing. */
+export function progressLine(progress: RunProgress): string {
+  if (progress.phase !== 'transferring') {
+    return joined([phaseWords[progress.phase], progress.note]);
+  }
+  const { pass, fraction, bytesPerSecond, remainingBytes, expectedDowntimeMs } = progress;
+  const figures = [
+    pass !== undefined && pass > 0 ? `pass ${pass}` : undefined,
+    fraction === undefined ? undefined : `${Math.floor(fraction * 100)} %`,
+    bytesPerSecond === undefined || bytesPerSecond === 0 ? undefined : formatRate(bytesPerSecond),
+    remainingBytes === undefined ? undefined : `${formatBytes(remainingBytes)} left`,
+    expectedDowntimeMs === undefined
+      ? undefined
+      : `pause expected ${formatDurationMs(expectedDowntimeMs)}`,
+  ].filter((part) => part !== undefined);
+  return joined([...(figures.length === 0 ? [phaseWords.transferring] : figures), progress.note]);
+}
+
+function joined(parts: readonly (string | undefined)[]): string {
+  return parts.filter((part) => part !== undefined).join(' · ');
+}

@@ -1,0 +1,221 @@
+import type { MachineSnapshot, VmFacts } from '../../vm/types';
+import type { RunRecord } from '../run/types';
+import { backendTransferNode } from './backendTransferNodes';
+import { migrationNode, runSummary } from './migrationNodes';
+import type { NodeIcon, Tooltip, ViewNode } from './nodes';
+import { capabilitiesNode, parametersNode } from './settingsNodes';
+import { closeText, explainClose } from './words';
+
+/** All rows of one machine, from what QEMU said last and the run it takes part in. Pure. */
+export function buildMachineNode(snapshot: MachineSnapshot, run: RunRecord | undefined): ViewNode {
+  const look = lookOf(snapshot, run);
+  return {
+    id: `vm:${snapshot.id}`,
+    kind: 'machine',
+    machineId: snapshot.id,
+    label: snapshot.label,
+    description: look.description,
+    tooltip: machineTooltip(snapshot, look.explanation),
+    icon: look.icon,
+    expansion: look.children.length === 0 ? 'leaf' : 'expanded',
+    tags: ['machine', snapshot.state.kind, snapshot.origin, ...look.tags],
+    spoken: `${snapshot.label}, ${look.description}`,
+    copyText: snapshot.socketPath,
+    ...(snapshot.state.kind === 'idle' && { click: 'connect' as const }),
+    children: look.children,
+  };
+}
+
+interface Look {
+  readonly description: string;
+  readonly explanation?: string;
+  readonly icon: NodeIcon;
+  readonly tags: readonly string[];
+  readonly children: readonly ViewNode[];
+}
+
+function lookOf(snapshot: MachineSnapshot, run: RunRecord | undefined): Look {
+  const { state, facts } = snapshot;
+  switch (state.kind) {
+    case 'idle':
+      return {
+        description:
+          snapshot.origin === 'discovered'
+            ? `found, not connected${pidText(snapshot)}`
+            : 'not connected',
+        icon: { codicon: 'vm-outline' },
+        tags: [],
+        children: [],
+      };
+    case 'connecting':
+      return {
+        description: 'connecting…',
+        icon: { codicon: 'loading~spin' },
+        tags: [],
+        children: [messageNode(snapshot, 'loading', 'Asking QEMU…')],
+      };
+    case 'closing':
+      return {
+        description: 'disconnecting…',
+        icon: { codicon: 'loading~spin' },
+        tags: [],
+        children: [],
+      };
+    case 'lost':
+      return {
+        description: `lost: ${closeText(state.reason)}`,
+        explanation: 'It is connected again by itself when its socket answers.',
+        icon: { codicon: 'debug-disconnect', color: 'problemsWarningIcon.foreground' },
+        tags: [],
+        children: [lostNode(snapshot)],
+      };
+    case 'ready':
+      return facts === undefined
+        ? {
+            description: 'connected',
+            icon: { codicon: 'loading~spin' },
+            tags: [],
+            children: [messageNode(snapshot, 'loading', 'Asking QEMU…')],
+          }
+        : readyLook(snapshot, facts, run);
+  }
+}
+
+function readyLook(snapshot: MachineSnapshot, facts: VmFacts, run: RunRecord | undefined): Look {
+  const { description, icon } = statusLook(facts);
+  const active = run?.outcome === undefined ? run : undefined;
+  const incoming = facts.runState.status === 'inmigrate';
+  return {
+    description: active === undefined ? description : runSummary(active, snapshot.id),
+    icon: active === undefined ? icon : { codicon: 'sync~spin' },
+    tags: [
+      ...(active === undefined ? ['calm'] : ['migrating']),
+      incoming ? 'incoming' : 'outgoing',
+    ],
+    children: [
+      statusNode(snapshot, facts),
+      backendTransferNode(snapshot),
+      parametersNode(snapshot, facts),
+      capabilitiesNode(snapshot, facts),
+      migrationNode(snapshot, facts, run),
+    ].flatMap((node) => node ?? []),
+  };
+}
+
+/** QAPI `RunState` in words, with what it means for somebody who migrates. */
+function statusLook(facts: VmFacts): { description: string; meaning: string; icon: NodeIcon } {
+  const version = `QEMU ${versionText(facts)}`;
+  const { status, running } = facts.runState;
+  switch (status) {
+    case 'running':
+      return {
+        description: `running · ${version}`,
+        meaning: 'The guest runs here.',
+        icon: { codicon: 'vm-running', color: 'testing.iconPassed' },
+      };
+    case 'inmigrate':
+      return {
+        description: `waiting for a migration · ${version}`,
+        meaning: 'This QEMU was started with `-incoming` and has no guest yet.',
+        icon: { codicon: 'vm-outline', color: 'charts.blue' },
+      };
+    case 'postmigrate':
+      return {
+        description: `guest has gone to the target · ${version}`,
+        meaning:
+          'The guest was migrated away. **Do not continue it here:** QEMU would accept that, and two copies would run. Quit this QEMU.',
+        icon: { codicon: 'vm-outline', color: 'problemsWarningIcon.foreground' },
+      };
+    default:
+      return {
+        description: `${status} · ${version}`,
+        meaning: running ? 'The guest runs here.' : 'The guest stands still.',
+        icon: { codicon: 'vm', color: 'charts.yellow' },
+      };
+  }
+}
+
+function statusNode(snapshot: MachineSnapshot, facts: VmFacts): ViewNode {
+  const { meaning, icon } = statusLook(facts);
+  const { status } = facts.runState;
+  const failure = facts.failures.status;
+  const machineType = facts.machineType === undefined ? [] : [facts.machineType];
+  const description = [`QEMU ${versionText(facts)}`, ...machineType].join(' · ');
+  return {
+    id: `vm:${snapshot.id}/status`,
+    kind: 'status',
+    machineId: snapshot.id,
+    label: status,
+    description,
+    icon: { ...icon, codicon: failure === undefined ? 'pulse' : 'warning' },
+    tooltip: {
+      title: `Status: ${status}`,
+      body: meaning,
+      fields: [
+        ['QMP', 'query-status'],
+        ['QEMU', versionText(facts)],
+        ...(facts.machineType === undefined
+          ? []
+          : ([['Machine type', facts.machineType]] as const)),
+        ...(facts.uuid === undefined ? [] : ([['UUID', facts.uuid]] as const)),
+      ],
+      ...(failure !== undefined && { warnings: [failure.message] }),
+    },
+    expansion: 'leaf',
+    tags: ['status', 'copyable'],
+    spoken: `Status ${status}, ${description}`,
+    copyText: status,
+    children: [],
+  };
+}
+
+function versionText({ version }: VmFacts): string {
+  return `${version.major}.${version.minor}.${version.micro}`;
+}
+
+function lostNode(snapshot: MachineSnapshot): ViewNode {
+  if (snapshot.state.kind !== 'lost') return messageNode(snapshot, 'failure', 'Lost');
+  const { headline, detail, nextStep } = explainClose(snapshot.state.reason, snapshot.socketPath);
+  const body = [detail, nextStep].filter((part) => part !== undefined).join(' ');
+  return {
+    ...messageNode(snapshot, 'failure', headline),
+    tooltip: { title: headline, ...(body !== '' && { body }) },
+    description: 'tried again by itself',
+    click: 'retry',
+  };
+}
+
+function messageNode(
+  snapshot: MachineSnapshot,
+  kind: 'loading' | 'failure',
+  label: string,
+): ViewNode {
+  return {
+    id: `vm:${snapshot.id}/${kind}`,
+    kind,
+    machineId: snapshot.id,
+    label,
+    icon: { codicon: kind === 'loading' ? 'loading~spin' : 'error' },
+    expansion: 'leaf',
+    tags: [kind],
+    spoken: label,
+    children: [],
+  };
+}
+
+function pidText({ process }: MachineSnapshot): string {
+  return process === undefined ? '' : ` · pid ${process.pid}`;
+}
+
+function machineTooltip(snapshot: MachineSnapshot, explanation: string | undefined): Tooltip {
+  const { process } = snapshot;
+  return {
+    title: snapshot.label,
+    ...(explanation !== undefined && { body: explanation }),
+    fields: [
+      ['QMP socket', snapshot.socketPath],
+      ...(process === undefined ? [] : ([['Process', `pid ${process.pid}`]] as const)),
+      ...(process?.executable === undefined ? [] : ([['Program', process.executable]] as const)),
+    ],
+  };
+}

@@ -1,0 +1,224 @@
+import { FdPassError } from '../../fdpass/helper';
+import {
+  QmpClosedError,
+  QmpCommandError,
+  QmpConnectError,
+  QmpProtocolError,
+  QmpTimeoutError,
+  type CloseReason,
+} from '../../qmp/errors';
+import { UnexpectedReplyError } from '../../vm/queries';
+import { ListNotSavedError } from '../../vm/registry';
+import { NotConnectedError } from '../../vm/types';
+import { HelperMissingError } from '../methods/descriptorPair';
+import { TargetDeviceError } from '../methods/targetDevices';
+import { RunRefusedError } from '../run/checks';
+import { BackendTransferError } from '../settings/backendTransfer';
+import { CapabilityNotTakenError } from '../settings/capabilities';
+
+/** An error for a person: what happened, what it means, what to do. Whole sentences. */
+export interface Explanation {
+  readonly headline: string;
+  readonly detail?: string;
+  readonly nextStep?: string;
+}
+
+/** The parts as one text. */
+export function explanationText({ headline, detail, nextStep }: Explanation): string {
+  return [headline, detail, nextStep].filter((part) => part !== undefined).join(' ');
+}
+
+const unixStillWorks = 'Migration by the UNIX socket transport works without it.';
+
+/** The one place where errors become words; looks at types and reasons, never at QEMU's texts. */
+export function explain(error: unknown): Explanation {
+  if (error instanceof QmpConnectError) return explainClose(error.closeReason, error.path);
+  if (error instanceof QmpCommandError) {
+    return { headline: `QEMU refused ${error.command}: ${sentence(error.desc)}` };
+  }
+  if (error instanceof QmpTimeoutError) {
+    return {
+      headline: `QEMU did not answer ${error.command} within ${error.timeoutMs / 1000} s.`,
+      detail: 'It may still carry it out.',
+      nextStep: 'Refresh to see what QEMU says now.',
+    };
+  }
+  if (error instanceof QmpClosedError) {
+    return {
+      headline: `The connection ended before QEMU answered ${error.command}: ${closeText(error.closeReason)}`,
+      detail: 'It may have been carried out or not.',
+      nextStep: 'Once connected again, the tree shows what QEMU says.',
+    };
+  }
+  if (error instanceof QmpProtocolError) {
+    return { headline: `What came from the socket is not QMP: ${error.message}` };
+  }
+  return explainOurs(error);
+}
+
+function explainOurs(error: unknown): Explanation {
+  if (error instanceof NotConnectedError) {
+    return { headline: `${error.label} is not connected.`, nextStep: 'Connect it first.' };
+  }
+  if (error instanceof RunRefusedError) {
+    return { headline: error.reasons.join(' '), nextStep: error.nextStep };
+  }
+  if (error instanceof BackendTransferError) return explainBackendTransfer(error);
+  if (error instanceof CapabilityNotTakenError) {
+    return {
+      headline: `QEMU accepted the change of ${error.capability}, but still reports the old state.`,
+    };
+  }
+  if (error instanceof HelperMissingError) return { headline: error.location.sentence };
+  if (error instanceof FdPassError) return explainFdPass(error);
+  if (error instanceof TargetDeviceError) {
+    return {
+      headline: error.message,
+      nextStep: 'Start the target with the same slots and buses as the source.',
+    };
+  }
+  if (error instanceof ListNotSavedError) {
+    return {
+      headline: 'The list of machines could not be saved; it is kept until this window closes.',
+      detail: messageOf(error.cause),
+      nextStep: 'Free some disk space; the next change saves it again.',
+    };
+  }
+  if (error instanceof UnexpectedReplyError) {
+    return {
+      headline: `QEMU answered ${error.command} in a form that is not known here.`,
+      nextStep: 'The log has the answer; please report it.',
+    };
+  }
+  return { headline: sentence(messageOf(error)) };
+}
+
+/** Why a connection could not be made, or was lost, for the machine at `path`. */
+export function explainClose(reason: CloseReason, path: string): Explanation {
+  switch (reason.kind) {
+    case 'no-such-file':
+      return {
+        headline: `No socket at ${path}.`,
+        nextStep: `QEMU makes it when started with "-qmp unix:${path},server=on,wait=off".`,
+      };
+    case 'not-a-socket':
+      return {
+        headline: `${path} is not a socket.`,
+        nextStep: 'Give the path of the QMP socket, as in "-qmp unix:PATH,server=on,wait=off".',
+      };
+    case 'no-permission':
+      return {
+        headline: `You may not open ${path}.`,
+        nextStep: 'Connecting needs write permission on the socket and access to its folders.',
+      };
+    case 'connection-refused':
+      return {
+        headline: `Nobody listens at ${path}: its QEMU is gone and left the file behind.`,
+        nextStep: 'Start the QEMU again; it takes the path over.',
+      };
+    case 'greeting-timeout':
+      return {
+        headline: `The monitor at ${path} is in use by another client: it did not greet within ${reason.timeoutMs / 1000} s.`,
+        detail: 'A QMP socket serves one client at a time.',
+        nextStep: 'Close the other client, or give QEMU a second "-qmp" socket.',
+      };
+    case 'protocol-error':
+      return explainProtocol(reason.error, path);
+    case 'path-too-long':
+      return {
+        headline: `${path} is too long for a socket: ${reason.bytes} bytes, and 107 is the most.`,
+        nextStep: 'Use a shorter folder name, or a symbolic link to it.',
+      };
+    case 'qemu-quit':
+    case 'peer-closed':
+    case 'closed-by-us':
+    case 'io-error':
+      return { headline: closeText(reason) };
+  }
+}
+
+function explainProtocol(error: QmpProtocolError, path: string): Explanation {
+  const said = error.excerpt === '' ? '' : ` It said: ${error.excerpt}`;
+  switch (error.problem) {
+    case 'not-qmp':
+    case 'garbage':
+      return {
+        headline: `What listens at ${path} does not speak QMP.${said}`,
+        nextStep: 'Is it the socket of a "-monitor", a serial port, or of another program?',
+      };
+    case 'too-large':
+      return { headline: `A message from ${path} was too large and was not read.${said}` };
+    case 'bad-json':
+    case 'bad-utf8':
+    case 'unexpected':
+      return { headline: `The connection to ${path} was closed: ${sentence(error.message)}` };
+  }
+}
+
+/** Why a connection ended, as a short sentence for a tree row. */
+export function closeText(reason: CloseReason): string {
+  switch (reason.kind) {
+    case 'qemu-quit':
+      return reason.guest ? 'The guest shut down and QEMU quit.' : `QEMU quit (${reason.reason}).`;
+    case 'peer-closed':
+      return 'QEMU closed the connection: it was killed, crashed, or removed the monitor.';
+    case 'closed-by-us':
+      return 'Disconnected.';
+    case 'greeting-timeout':
+      return 'The monitor is in use by another client.';
+    case 'no-such-file':
+      return 'There is no such socket now.';
+    case 'connection-refused':
+      return 'Nobody listens there any more.';
+    case 'not-a-socket':
+      return 'It is not a socket.';
+    case 'no-permission':
+      return 'No permission to open the socket.';
+    case 'path-too-long':
+      return 'The path is too long for a socket.';
+    case 'protocol-error':
+      return sentence(reason.error.message);
+    case 'io-error':
+      return `The connection failed: ${reason.message} (${reason.code}).`;
+  }
+}
+
+function explainBackendTransfer(error: BackendTransferError): Explanation {
+  switch (error.reason) {
+    case 'absent':
+      return {
+        headline: `The QEMU of ${error.label} has no backend transfer.`,
+        detail:
+          error.detail.length === 0
+            ? 'Nor has it a CPR mode.'
+            : `What it has instead: ${error.detail.join(', ')}.`,
+      };
+    case 'list':
+      return {
+        headline: `In this QEMU backend transfer is a list, "${error.detail.join()}", not a switch.`,
+        nextStep: 'Edit the list under Parameters.',
+      };
+    case 'not-taken':
+      return {
+        headline: `QEMU accepted the change, but "${error.detail.join()}" has not changed.`,
+      };
+  }
+}
+
+function explainFdPass(error: FdPassError): Explanation {
+  return {
+    headline: `The descriptors could not be handed over: ${sentence(error.message)}`,
+    ...(error.stderr !== '' && { detail: error.stderr.trim() }),
+    nextStep: unixStillWorks,
+  };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** QEMU's texts end without a stop, ours with one. */
+function sentence(text: string): string {
+  const trimmed = text.trim();
+  return /[.!?]$/.test(trimmed) ? trimmed : `${trimmed}.`;
+}
