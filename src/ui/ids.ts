@@ -19,6 +19,7 @@ export const CommandId = {
   cancelMigration: 'qemuMigration.cancelMigration',
   showLog: 'qemuMigration.showLog',
   copyValue: 'qemuMigration.copyValue',
+  copySocketPath: 'qemuMigration.copySocketPath',
   openSettings: 'qemuMigration.openSettings',
 } as const;
 export type CommandId = (typeof CommandId)[keyof typeof CommandId];

@@ -98,6 +98,7 @@ describe('manifest', () => {
         CommandId.refreshMachine,
         CommandId.toggleCapability,
         CommandId.copyValue,
+        CommandId.copySocketPath,
       ]),
     );
   });

@@ -1,0 +1,27 @@
+import { back, type Back, type Step } from '../prompts';
+
+/** One question of several. */
+export interface StepQuestion {
+  /** Whether it has to be asked, as things stand. */
+  readonly applies: () => boolean;
+  /** Asks and keeps the answer. `undefined`: the user left. */
+  readonly ask: (step: Step) => Promise<'next' | Back | undefined>;
+}
+
+/** Asks one question after the other, back and forth. Whether all were answered. */
+export async function askSteps(questions: readonly StepQuestion[]): Promise<boolean> {
+  const asked: StepQuestion[] = [];
+  for (;;) {
+    const applicable = questions.filter((question) => question.applies());
+    const next = applicable.find((question) => !asked.includes(question));
+    if (next === undefined) return true;
+    const answer = await next.ask({
+      number: asked.length + 1,
+      total: applicable.length,
+      back: asked.length > 0,
+    });
+    if (answer === undefined) return false;
+    if (answer === back) asked.pop();
+    else asked.push(next);
+  }
+}

@@ -1,0 +1,103 @@
+import type { CancellationToken } from 'vscode';
+
+/** What `pick` resolves with when the user went back a step. */
+export const back: unique symbol = Symbol('back');
+export type Back = typeof back;
+
+export interface PromptItem<T> {
+  readonly label: string;
+  readonly value: T;
+  /** A codicon's name. */
+  readonly icon?: string;
+  readonly description?: string;
+  readonly detail?: string;
+  /** Items of one group follow each other below a line with its name. */
+  readonly group?: string;
+  /** Shown whatever is typed. */
+  readonly always?: boolean;
+  /** Choosing it fills this text in and goes on asking. */
+  readonly fill?: string;
+  /** It cannot be chosen now, and why. */
+  readonly refusal?: string;
+}
+
+export interface Step {
+  readonly number: number;
+  readonly total: number;
+  /** Whether there is a step to go back to. */
+  readonly back: boolean;
+}
+
+export interface PickRequest<T> {
+  readonly title: string;
+  readonly placeholder: string;
+  /** A function is asked at once and after each change of what is typed. */
+  readonly items: readonly PromptItem<T>[] | ((typed: string) => Promise<readonly PromptItem<T>[]>);
+  readonly step?: Step;
+  /** The item that is ready to be chosen; else the first. */
+  readonly active?: T | undefined;
+}
+
+export interface PickManyRequest<T> {
+  readonly title: string;
+  readonly placeholder: string;
+  readonly items: readonly PromptItem<T>[];
+  readonly picked: ReadonlySet<T>;
+}
+
+/** A button above the field that fills a text in. */
+export interface Suggestion {
+  readonly icon: string;
+  readonly tooltip: string;
+  readonly text: string;
+}
+
+export interface InputRequest {
+  readonly title: string;
+  readonly prompt: string;
+  readonly value: string;
+  readonly placeholder?: string;
+  readonly suggestions?: readonly Suggestion[];
+  /** What is wrong with the text, while it is typed. */
+  readonly validate: (text: string) => string | undefined;
+  /** Carries it out. A text that comes back is shown at the field, which stays open. */
+  readonly submit: (text: string) => Promise<string | undefined>;
+}
+
+export interface Confirmation {
+  readonly message: string;
+  readonly detail: string;
+  /** The verb on the button. */
+  readonly action: string;
+  /** On the button that leaves things as they are. */
+  readonly keep: string;
+}
+
+export type Severity = 'information' | 'warning' | 'error';
+
+export interface ProgressRequest {
+  readonly title: string;
+  readonly where: 'view' | 'notification';
+  readonly cancellable?: boolean;
+}
+
+export type Report = (message: string, incrementPercent?: number) => void;
+
+/** Everything with which the extension speaks to the user outside its views; tests give their own. */
+export interface Prompts {
+  /** Resolves with the button, or `undefined` when the message was closed. */
+  message(
+    severity: Severity,
+    text: string,
+    buttons?: readonly string[],
+  ): Promise<string | undefined>;
+  confirm(confirmation: Confirmation): Promise<boolean>;
+  pick<T>(request: PickRequest<T>): Promise<T | Back | undefined>;
+  pickMany<T>(request: PickManyRequest<T>): Promise<ReadonlySet<T> | undefined>;
+  /** Whether it was carried out. */
+  input(request: InputRequest): Promise<boolean>;
+  progress<T>(
+    request: ProgressRequest,
+    task: (report: Report, token: CancellationToken) => Promise<T>,
+  ): Promise<T>;
+}

@@ -1,0 +1,143 @@
+import { Disposable, l10n, TreeItemCheckboxState, type TreeView, window, workspace } from 'vscode';
+import type { Runs } from '../../migration/run/runs';
+import { setCapability } from '../../migration/settings/capabilities';
+import type { MachineRegistry } from '../../vm/registry';
+import type { MachineId } from '../../vm/types';
+import type { CommandRunner } from '../command';
+import type { ContextKeys } from '../contextKeys';
+import type { Contribution } from '../contribution';
+import type { Discovery } from '../discovery';
+import { ContextKey, SettingId, ViewId } from '../ids';
+import { readSetting } from '../settings';
+import type { MachinesProvider } from './machinesProvider';
+import type { NodeHandle } from './nodeHandle';
+
+/** The tree view "Machines": badge, message, checkboxes, and watching only while it is looked at. */
+export class MachinesView implements Contribution {
+  private readonly registry: MachineRegistry;
+  private readonly runs: Runs;
+  private readonly provider: MachinesProvider;
+  private readonly commands: CommandRunner;
+  private readonly contextKeys: ContextKeys;
+  private readonly discovery: Discovery;
+  private readonly watched = new Map<MachineId, { dispose(): void }>();
+  private view: TreeView<NodeHandle> | undefined;
+  private searched = false;
+
+  constructor(
+    registry: MachineRegistry,
+    runs: Runs,
+    provider: MachinesProvider,
+    commands: CommandRunner,
+    contextKeys: ContextKeys,
+    discovery: Discovery,
+  ) {
+    this.registry = registry;
+    this.runs = runs;
+    this.provider = provider;
+    this.commands = commands;
+    this.contextKeys = contextKeys;
+    this.discovery = discovery;
+  }
+
+  register(): Disposable {
+    const view = window.createTreeView(ViewId.machines, {
+      treeDataProvider: this.provider,
+      showCollapseAll: true,
+      manageCheckboxStateManually: true,
+    });
+    this.view = view;
+    const refresh = (): void => this.refresh(view);
+    refresh();
+    this.searchOnce(view);
+    return Disposable.from(
+      view,
+      view.onDidChangeVisibility(() => {
+        refresh();
+        this.searchOnce(view);
+      }),
+      view.onDidChangeCheckboxState(({ items }) => {
+        for (const [handle, state] of items) {
+          void this.toggle(handle, state === TreeItemCheckboxState.Checked);
+        }
+      }),
+      this.registry.onDidChange(refresh),
+      this.runs.onDidChange(refresh),
+      workspace.onDidGrantWorkspaceTrust(refresh),
+      { dispose: () => this.stopWatching() },
+    );
+  }
+
+  /** Shows a machine's row, open and selected, in the view if it is visible. */
+  async reveal(id: MachineId): Promise<void> {
+    this.provider.flush();
+    const root = this.provider.rootOf(id);
+    if (root === undefined || this.view?.visible !== true) return;
+    await this.view.reveal(root, { select: true, focus: false, expand: true });
+  }
+
+  private toggle(handle: NodeHandle, enabled: boolean): Promise<void> {
+    return this.commands.run(`checkbox ${handle.nodeId}`, async () => {
+      try {
+        const machine = this.registry.get(handle.machineId);
+        if (machine !== undefined && handle.subject !== undefined) {
+          await setCapability(machine, handle.subject, enabled);
+        }
+      } finally {
+        // Whatever was clicked, the box shows what QEMU says.
+        this.provider.flush();
+        this.provider.redraw(handle);
+      }
+    });
+  }
+
+  private refresh(view: TreeView<NodeHandle>): void {
+    const { machines } = this.registry;
+    const active = new Set(machines.flatMap(({ id }) => this.runs.active(id)?.record.id ?? []));
+    const badge =
+      active.size === 0
+        ? undefined
+        : {
+            value: active.size,
+            tooltip:
+              active.size === 1
+                ? l10n.t('1 migration is running')
+                : l10n.t('{0} migrations are running', active.size),
+          };
+    if (view.badge?.value !== badge?.value) view.badge = badge;
+    const message =
+      machines.length > 0 && !workspace.isTrusted
+        ? l10n.t('This workspace is not trusted: you can look, but not migrate.')
+        : '';
+    if ((view.message ?? '') !== message) view.message = message;
+    this.contextKeys.set(ContextKey.migrating, active.size > 0);
+    this.contextKeys.set(
+      ContextKey.connected,
+      machines.some(({ snapshot }) => snapshot.state.kind === 'ready'),
+    );
+    this.watch(view.visible ? machines.map(({ id }) => id) : []);
+  }
+
+  /** Holds a watch on exactly these machines. */
+  private watch(ids: readonly MachineId[]): void {
+    for (const [id, watch] of this.watched) {
+      if (ids.includes(id)) continue;
+      watch.dispose();
+      this.watched.delete(id);
+    }
+    for (const id of ids) {
+      const machine = this.watched.has(id) ? undefined : this.registry.get(id);
+      if (machine !== undefined) this.watched.set(id, machine.watch());
+    }
+  }
+
+  private stopWatching(): void {
+    this.watch([]);
+  }
+
+  private searchOnce(view: TreeView<NodeHandle>): void {
+    if (this.searched || !view.visible || !readSetting(SettingId.discoveryEnabled)) return;
+    this.searched = true;
+    void this.discovery.search();
+  }
+}

@@ -1,0 +1,83 @@
+import {
+  MarkdownString,
+  ThemeColor,
+  ThemeIcon,
+  TreeItem,
+  TreeItemCheckboxState,
+  TreeItemCollapsibleState,
+  type Command,
+} from 'vscode';
+import type { NodeClick, Tooltip, ViewNode } from '../../migration/view/nodes';
+import { CommandId } from '../ids';
+import type { NodeHandle } from './nodeHandle';
+
+const collapsibleStates = {
+  leaf: TreeItemCollapsibleState.None,
+  collapsed: TreeItemCollapsibleState.Collapsed,
+  expanded: TreeItemCollapsibleState.Expanded,
+} as const;
+
+/** A click opens or edits; nothing here migrates. */
+const clickCommands: Readonly<Record<NodeClick, CommandId>> = {
+  'edit-parameter': CommandId.setParameter,
+  connect: CommandId.connectMachine,
+  retry: CommandId.refreshMachine,
+};
+
+/** One row of the tree as VS Code draws it. */
+export function toTreeItem(node: ViewNode, handle: NodeHandle): TreeItem {
+  const item = new TreeItem(node.label, collapsibleStates[node.expansion]);
+  item.id = node.id;
+  item.contextValue = `;${node.tags.join(';')};`;
+  item.accessibilityInformation = { label: node.spoken };
+  if (node.description !== undefined) item.description = node.description;
+  if (node.tooltip !== undefined) item.tooltip = toMarkdown(node.tooltip);
+  if (node.icon !== undefined) {
+    const { codicon, color } = node.icon;
+    item.iconPath = new ThemeIcon(codicon, color === undefined ? undefined : new ThemeColor(color));
+  }
+  if (node.checked !== undefined) {
+    item.checkboxState = {
+      state: node.checked ? TreeItemCheckboxState.Checked : TreeItemCheckboxState.Unchecked,
+      tooltip: node.checked ? `Turn ${node.label} off` : `Turn ${node.label} on`,
+      accessibilityInformation: { label: node.spoken, role: 'checkbox' },
+    };
+  }
+  if (node.click !== undefined) item.command = toCommand(node.click, handle);
+  return item;
+}
+
+function toCommand(click: NodeClick, handle: NodeHandle): Command {
+  return { command: clickCommands[click], title: '', arguments: [handle] };
+}
+
+/** Text of the user and of QEMU goes in as text, never as Markdown; nothing in it is trusted. */
+export function toMarkdown(tooltip: Tooltip): MarkdownString {
+  const markdown = new MarkdownString('', true);
+  markdown.isTrusted = false;
+  markdown.appendMarkdown('**');
+  appendWords(markdown, tooltip.title);
+  markdown.appendMarkdown('**');
+  if (tooltip.body !== undefined) markdown.appendMarkdown(`\n\n${tooltip.body}`);
+  for (const warning of tooltip.warnings ?? []) {
+    markdown.appendMarkdown('\n\n$(warning) ');
+    appendWords(markdown, warning);
+  }
+  const fields = tooltip.fields ?? [];
+  if (fields.length > 0) markdown.appendMarkdown('\n\n---\n\n');
+  for (const [index, [name, value]] of fields.entries()) {
+    if (index > 0) markdown.appendMarkdown('  \n');
+    appendWords(markdown, name);
+    markdown.appendMarkdown(': ');
+    appendWords(markdown, value);
+  }
+  return markdown;
+}
+
+/** `appendText` makes every space unbreakable; long texts should wrap all the same. */
+function appendWords(markdown: MarkdownString, text: string): void {
+  for (const [index, word] of text.trim().split(/\s+/).entries()) {
+    if (index > 0) markdown.appendMarkdown(' ');
+    markdown.appendText(word);
+  }
+}
