@@ -1,0 +1,198 @@
+import { Command, CommanderError, Option } from 'commander';
+import { join, resolve } from 'node:path';
+import { version } from '../../package.json';
+import type { Transport } from '../migration/run/types';
+import { list } from './commands/list';
+import { migrate } from './commands/migrate';
+import { backendTransfer, set } from './commands/set';
+import { show } from './commands/show';
+import { ExitCode } from './exitCodes';
+import * as help from './help';
+import type { SignalSource } from './interrupts';
+import { failureResult, type CommandResult } from './result';
+import { Session } from './session';
+import type { OutputStream } from './terminal';
+import { Terminal } from './terminal';
+import { toJson } from './text';
+
+/** What the program needs of the process around it. */
+export interface Surroundings {
+  readonly stdout: OutputStream;
+  readonly stderr: OutputStream;
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Where the bundle lies, the helper in `bin` beside it. */
+  readonly bundleDirectory: string;
+  readonly signals: SignalSource;
+}
+
+interface CommonOptions {
+  readonly json?: true;
+  readonly verbose?: true;
+}
+
+interface MigrateFlags extends CommonOptions {
+  readonly transport: Transport;
+  readonly backendTransfer?: boolean;
+  readonly maxBandwidth?: string;
+  readonly helper?: string;
+}
+
+/** Runs the program with these arguments (without node and script) and returns its exit code. */
+export async function runCli(args: readonly string[], around: Surroundings): Promise<ExitCode> {
+  const terminal = new Terminal(around.stdout, around.stderr);
+  const exitCode = await dispatch(args, around, terminal);
+  await terminal.flush();
+  return exitCode;
+}
+
+async function dispatch(
+  args: readonly string[],
+  around: Surroundings,
+  terminal: Terminal,
+): Promise<ExitCode> {
+  let exitCode: ExitCode = ExitCode.ok;
+
+  /** Opens a session, does the work, prints what came of it. */
+  const perform = async (
+    options: CommonOptions,
+    work: (session: Session) => Promise<CommandResult>,
+    autoReconnect = false,
+  ): Promise<void> => {
+    const verbose = options.verbose === true;
+    const session = new Session({ cwd: around.cwd, terminal, verbose, autoReconnect });
+    let result: CommandResult;
+    let failed = false;
+    try {
+      result = await work(session);
+    } catch (error) {
+      result = failureResult(error);
+      failed = true;
+      if (verbose && error instanceof Error) terminal.note(error.stack ?? error.message);
+    }
+    session.dispose();
+    exitCode = result.exitCode;
+    if (options.json === true) {
+      terminal.document(toJson({ exitCode, ...result.document }));
+    } else {
+      for (const line of result.lines) {
+        if (failed) terminal.note(line);
+        else terminal.result(line);
+      }
+    }
+  };
+
+  const program = buildProgram(around, perform);
+  program.configureOutput({
+    writeOut: (text) => terminal.result(text.trimEnd()),
+    writeErr: (text) => terminal.note(text.trimEnd()),
+  });
+  try {
+    await program.parseAsync(args, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
+  }
+  return exitCode;
+}
+
+type Perform = (
+  options: CommonOptions,
+  work: (session: Session) => Promise<CommandResult>,
+  autoReconnect?: boolean,
+) => Promise<void>;
+
+function buildProgram(around: Surroundings, perform: Perform): Command {
+  const program = new Command('qemu-migration')
+    .description(help.summary)
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show help')
+    .helpCommand(false)
+    .addHelpText('after', help.afterAll)
+    .exitOverride()
+    .showHelpAfterError('(see --help)');
+
+  const command = (name: string, summary: string, after: string): Command =>
+    program
+      .command(name)
+      .description(summary)
+      .option('--json', 'print one JSON document on stdout, for programs')
+      .option('-v, --verbose', 'show log and QMP traffic on stderr')
+      .addHelpText('after', after);
+
+  command('list', 'List the QEMUs on this host.', help.list)
+    .option(
+      '--connect',
+      'ask each monitor for its status: takes its only client place for a moment',
+    )
+    .action((options: CommonOptions & { connect?: true }) =>
+      perform(options, (session) => list(session, options.connect === true)),
+    );
+
+  command('show', 'Show status, parameters, capabilities and migration of a machine.', help.show)
+    .argument('<socket>', help.socketArgument)
+    .action((socket: string, options: CommonOptions) =>
+      perform(options, (session) => show(session, socket)),
+    );
+
+  command('set', 'Set a migration parameter or capability.', help.set)
+    .argument('<socket>', help.socketArgument)
+    .argument('<name>', 'name as QEMU spells it, such as max-bandwidth or xbzrle')
+    .argument('<value>', 'value with its unit; on or off for switches')
+    .action((socket: string, name: string, value: string, options: CommonOptions) =>
+      perform(options, (session) => set(session, socket, name, value)),
+    );
+
+  command('backend-transfer', 'Turn backend transfer on or off.', help.backendTransfer)
+    .argument('<socket>', help.socketArgument)
+    .argument('<on|off>', 'what it shall be')
+    .action((socket: string, value: string, options: CommonOptions) =>
+      perform(options, (session) => backendTransfer(session, socket, value)),
+    );
+
+  command('migrate', 'Migrate a guest to another QEMU on this host, and watch.', help.migrate)
+    .argument('<source>', 'QMP socket of the QEMU that runs the guest')
+    .argument('<target>', 'QMP socket of a QEMU started with -incoming defer')
+    .addOption(
+      new Option('--transport <how>', 'fd: socket pair passed by the helper; unix: socket file')
+        .choices(['fd', 'unix'])
+        .default('fd'),
+    )
+    .option('--backend-transfer', 'turn backend transfer on, on both sides (default: as it is)')
+    .option('--no-backend-transfer', 'turn it off, on both sides')
+    .option('--max-bandwidth <rate>', 'for this run only: such as 2GiB/s, or unlimited')
+    .option('--helper <path>', 'the fdpass helper (default: $QEMU_MIGRATION_HELPER, else our own)')
+    .action((source: string, target: string, flags: MigrateFlags) =>
+      perform(
+        flags,
+        (session) =>
+          migrate(session, {
+            source,
+            target,
+            transport: flags.transport,
+            backendTransfer: choice(flags.backendTransfer),
+            maxBandwidth: flags.maxBandwidth,
+            helper: helperPlace(flags.helper, around),
+            verbose: flags.verbose === true,
+            signals: around.signals,
+          }),
+        true,
+      ),
+    );
+  return program;
+}
+
+function choice(flag: boolean | undefined): 'as-is' | 'on' | 'off' {
+  if (flag === undefined) return 'as-is';
+  return flag ? 'on' : 'off';
+}
+
+function helperPlace(
+  flag: string | undefined,
+  around: Surroundings,
+): { configuredPath?: string; bundledDirectory: string } {
+  const bundledDirectory = join(around.bundleDirectory, 'bin');
+  const named = flag ?? around.env['QEMU_MIGRATION_HELPER'];
+  if (named === undefined || named === '') return { bundledDirectory };
+  return { configuredPath: resolve(around.cwd, named), bundledDirectory };
+}

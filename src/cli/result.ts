@@ -1,0 +1,38 @@
+import { explain } from '../migration/view/words';
+import { exitCodeOfError, RefusedError, UsageError, type ExitCode } from './exitCodes';
+
+/** What a command found out, for people and for machines; printing is not its business. */
+export interface CommandResult {
+  readonly exitCode: ExitCode;
+  /** For people; on stdout, or on stderr when `exitCode` tells of a problem that is no outcome. */
+  readonly lines: readonly string[];
+  /** For `--json`. */
+  readonly document: Readonly<Record<string, unknown>>;
+}
+
+/** An error as a result: what happened, why, what to do; never a stack. */
+export function failureResult(error: unknown): CommandResult {
+  const exitCode = exitCodeOfError(error);
+  const explanation = explanationOf(error);
+  const { headline, detail, nextStep } = explanation;
+  return {
+    exitCode,
+    lines: [headline, detail, nextStep].filter(
+      (line) => line !== undefined && line !== '',
+    ) as string[],
+    document: { error: explanation },
+  };
+}
+
+function explanationOf(error: unknown): { headline: string; detail?: string; nextStep?: string } {
+  if (error instanceof UsageError) {
+    return { headline: error.message, nextStep: 'See "qemu-migration --help".' };
+  }
+  if (error instanceof RefusedError) {
+    return {
+      headline: error.message,
+      ...(error.nextStep === undefined ? {} : { nextStep: error.nextStep }),
+    };
+  }
+  return explain(error);
+}

@@ -1,0 +1,74 @@
+import { resolve } from 'node:path';
+import { devicePermissions } from '../migration/settings/backendTransfer';
+import { MachineRegistry, type MachineStore } from '../vm/registry';
+import type { MachineHandle } from '../vm/types';
+import { UsageError } from './exitCodes';
+import type { Terminal } from './terminal';
+
+/** Longest message that `--verbose` shows whole; QEMU's schema alone has 250,000 characters. */
+const longestTraffic = 1000;
+
+export interface SessionOptions {
+  readonly cwd: string;
+  readonly terminal: Terminal;
+  /** Show the QMP traffic. */
+  readonly verbose: boolean;
+  /** Connect again when a connection is lost. */
+  readonly autoReconnect: boolean;
+}
+
+/** The machines of one call of the program: nothing is remembered. */
+export class Session {
+  readonly registry: MachineRegistry;
+  readonly terminal: Terminal;
+  private readonly cwd: string;
+
+  constructor(options: SessionOptions) {
+    const { terminal } = options;
+    this.terminal = terminal;
+    this.cwd = options.cwd;
+    this.registry = new MachineRegistry({
+      devicePermissions,
+      store: noStore,
+      autoReconnect: options.autoReconnect,
+      ...(options.verbose
+        ? {
+            onTraffic: (_id, label, direction, text) => {
+              const arrow = direction === 'out' ? '>' : '<';
+              terminal.note(`${clock()} ${label} ${arrow} ${shorten(text)}`);
+            },
+          }
+        : {}),
+    });
+  }
+
+  /** The absolute path that `path`, as typed, means. */
+  socketPath(path: string): string {
+    if (path === '') throw new UsageError('The path of a QMP socket is empty.');
+    return resolve(this.cwd, path);
+  }
+
+  /** @throws {QmpConnectError} */
+  connect(path: string): Promise<MachineHandle> {
+    return this.registry.connect(this.socketPath(path));
+  }
+
+  dispose(): void {
+    this.registry.dispose();
+  }
+}
+
+const noStore: MachineStore = {
+  load: () => [],
+  save: () => Promise.resolve(),
+};
+
+/** Time of day with milliseconds, for log lines. */
+export function clock(now = new Date()): string {
+  return now.toISOString().slice(11, 23);
+}
+
+function shorten(text: string): string {
+  if (text.length <= longestTraffic) return text;
+  return `${text.slice(0, longestTraffic)}… (${text.length} characters)`;
+}
