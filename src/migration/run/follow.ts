@@ -1,4 +1,5 @@
 import { QmpCommandError } from '../../qmp/errors';
+import type { Disposable } from '../../qmp/emitter';
 import type { Side } from './look';
 import { stageOf, type MigrationInfo } from './migrationInfo';
 import { mayContinueTarget, type SideView } from './ownership';
@@ -25,6 +26,8 @@ export interface Followed {
   readonly target: SideView;
   /** Cancel was asked for at a moment when it could not be done safely any more. */
   readonly cancelCameTooLate: boolean;
+  /** The source was watched all the time and never stopped its guest. */
+  readonly guestStayed: boolean;
 }
 
 export interface FollowOptions {
@@ -54,18 +57,42 @@ export class Follower {
   private targetHeld = false;
   private cancelSent = false;
   private tooLate = false;
+  private guestStayed: boolean;
+  private readonly witnesses: readonly Disposable[];
 
+  /** Begins to watch the source; to be made before `migrate` is sent. */
   constructor(source: Side, target: Side, options: FollowOptions) {
     this.source = source;
     this.target = target;
     this.options = options;
+    const { machine } = source;
+    // A guest that stands still gives no sign when it leaves.
+    this.guestStayed = machine.snapshot.facts?.runState.running ?? false;
+    this.witnesses = [
+      machine.onEvent(({ name, data }) => {
+        const status = data['status'];
+        const left =
+          name === 'MIGRATION' && hasLeft(typeof status === 'string' ? status : undefined);
+        if (name === 'STOP' || left) this.guestStayed = false;
+      }),
+      machine.onDidChange(() => {
+        // What happened while nobody listened is not known.
+        if (machine.snapshot.state.kind !== 'ready') this.guestStayed = false;
+      }),
+    ];
+  }
+
+  /** Ends the watching; `follow` does so itself. */
+  dispose(): void {
+    for (const witness of this.witnesses) witness.dispose();
   }
 
   async follow(): Promise<Followed> {
     const end = await this.untilSourceEnds();
     if (end.kind !== 'lost-sight') this.options.report({ phase: 'settling' });
     const views = await this.untilSettled(end);
-    return { end, ...views, cancelCameTooLate: this.tooLate };
+    this.dispose();
+    return { end, ...views, cancelCameTooLate: this.tooLate, guestStayed: this.guestStayed };
   }
 
   private async untilSourceEnds(): Promise<FollowEnd> {
@@ -227,6 +254,11 @@ export class Follower {
       this.options.detach.addEventListener('abort', done);
     });
   }
+}
+
+function hasLeft(status: string | undefined): boolean {
+  const stage = stageOf(status);
+  return stage === 'point-of-no-return' || stage === 'completed';
 }
 
 function isRunning(view: SideView): boolean {

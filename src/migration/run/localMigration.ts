@@ -55,6 +55,7 @@ export async function runLocalMigration(context: LocalMigrationContext): Promise
   };
   const ranBefore = source.snapshot.facts?.runState.running ?? false;
   const borrowed = new BorrowedSettings();
+  const follower = new Follower(sides.source, sides.target, context);
   let channel: Channel | undefined;
   let targetListens = false;
   try {
@@ -68,10 +69,11 @@ export async function runLocalMigration(context: LocalMigrationContext): Promise
     failIfCancelled(context);
     await startOutgoing(context, channel.uri);
   } catch (error) {
+    follower.dispose();
     return await abandon(error, { context, sides, borrowed, channel, targetListens });
   }
   report({ phase: 'transferring' });
-  const followed = await new Follower(sides.source, sides.target, context).follow();
+  const followed = await follower.follow();
   let { source: sourceView } = followed;
   const revive = ranBefore && (followed.end.kind === 'failed' || followed.end.kind === 'cancelled');
   if (revive && (await continueSource(context, sourceView, followed.target))) {

@@ -125,7 +125,9 @@ export interface EndedRun {
 export function outcomeOfRun(run: EndedRun): RunOutcome {
   const { followed, sides } = run;
   const labels = { source: sides.source.label, target: sides.target.label };
-  const verdict = decideOwner(followed.source, followed.target);
+  const stayed =
+    followed.guestStayed && (followed.end.kind === 'failed' || followed.end.kind === 'cancelled');
+  const verdict = decideOwner(followed.source, followed.target, stayed);
   const kind = kindOf(followed, verdict);
   const { info } = sides.source;
   const figures =
@@ -253,6 +255,9 @@ function nextStepOf(
     }
     case 'refused':
     case 'unknown':
+      if (followed.end.kind === 'completed' && followed.target.kind === 'gone') {
+        return `${target} took the guest over and ended. ${source} holds the guest as it was at that moment: continue it only if ${target} cannot have run it, or start anew from the disk.`;
+      }
       return (
         `Look at "query-status" of both. Continue neither until one is known not to run: ` +
         `${source} may run again only when the QEMU of ${target} is gone.`

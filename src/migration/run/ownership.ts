@@ -44,8 +44,14 @@ const holdsGuest = new Set([
 /**
  * Who may run the guest, from what both sides say after a run. Pure: the same views give the same
  * verdict, and whatever is not proven is `unknown`.
+ *
+ * @param guestStayed the source was watched all the time and never stopped its guest, so that the
+ *   target cannot have all of it, whether it answers or not
  */
-export function decideOwner(source: SideView, target: SideView): Verdict {
+export function decideOwner(source: SideView, target: SideView, guestStayed = false): Verdict {
+  if (guestStayed && source.kind === 'answered' && !isRunning(target)) {
+    return ownedBy('source', source.runState.running);
+  }
   if (source.kind === 'answered' && target.kind === 'answered') {
     return decideFromBoth(source, target);
   }
@@ -62,6 +68,8 @@ export function decideOwner(source: SideView, target: SideView): Verdict {
     if (source.runState.running) {
       return target.kind === 'gone' ? ownedBy('source', true) : unknown;
     }
+    // What the target did with the guest before it ended nobody knows.
+    if (wasHandedOver(source)) return unknown;
     return target.kind === 'gone' ? ownedBy('source', false) : unknown;
   }
   return source.kind === 'gone' && target.kind === 'gone' ? ownedBy('nobody', undefined) : unknown;
@@ -75,11 +83,17 @@ function decideFromBoth(source: Answered, target: Answered): Verdict {
   }
   if (target.runState.running) return ownedBy('target', true);
   if (source.runState.running) return ownedBy('source', true);
-  const handedOver =
-    source.runState.status === 'postmigrate' && stageOf(source.migrationStatus) === 'completed';
-  if (handedOver) return isLoaded(target) ? ownedBy('target', false) : unknown;
+  if (wasHandedOver(source)) return isLoaded(target) ? ownedBy('target', false) : unknown;
   if (isLoaded(target)) return unknown;
   return holdsGuest.has(source.runState.status) ? ownedBy('source', false) : unknown;
+}
+
+function wasHandedOver({ runState, migrationStatus }: Answered): boolean {
+  return runState.status === 'postmigrate' && stageOf(migrationStatus) === 'completed';
+}
+
+function isRunning(side: SideView): boolean {
+  return side.kind === 'answered' && side.runState.running;
 }
 
 function isLoaded(side: Answered): boolean {
@@ -105,10 +119,5 @@ export function mayContinueSource(target: SideView): boolean {
 export function mayContinueTarget(source: SideView, target: SideView): boolean {
   if (target.kind !== 'answered' || !isLoaded(target)) return false;
   if (source.kind === 'gone') return true;
-  return (
-    source.kind === 'answered' &&
-    !source.runState.running &&
-    source.runState.status === 'postmigrate' &&
-    stageOf(source.migrationStatus) === 'completed'
-  );
+  return source.kind === 'answered' && !source.runState.running && wasHandedOver(source);
 }

@@ -1,0 +1,90 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  provisionQemu,
+  startQemu,
+  type QemuOptions,
+  type QemuProcess,
+  type QemuVersionName,
+} from '../../scripts/lib/qemu';
+import { locateHelper } from '../../src/fdpass/locate';
+import { Runs } from '../../src/migration/run/runs';
+import type { LocalMigrationRequest } from '../../src/migration/run/types';
+import { devicePermissions } from '../../src/migration/settings/backendTransfer';
+import { MachineRegistry } from '../../src/vm/registry';
+import type { MachineHandle } from '../../src/vm/types';
+
+/** Two real QEMUs, connected: one with a running guest, one that waits for it. */
+export interface Pair {
+  readonly source: QemuProcess;
+  readonly target: QemuProcess;
+  readonly registry: MachineRegistry;
+  readonly runs: Runs;
+  readonly sourceMachine: MachineHandle;
+  readonly targetMachine: MachineHandle;
+  /** What the run logged. */
+  readonly log: string[];
+  request(patch?: Partial<LocalMigrationRequest>): LocalMigrationRequest;
+  dispose(): Promise<void>;
+}
+
+export interface PairOptions {
+  readonly version: QemuVersionName;
+  readonly targetVersion?: QemuVersionName;
+  readonly source?: Partial<QemuOptions>;
+  readonly target?: Partial<QemuOptions>;
+}
+
+/** The helper as `npm run build` puts it. */
+export const helperDirectory = join(__dirname, '../../dist/bin');
+
+export async function startPair(options: PairOptions): Promise<Pair> {
+  const directory = await mkdtemp(join(tmpdir(), 'qm-'));
+  const guest = 'dirtying';
+  const build = await provisionQemu(options.version);
+  const targetBuild = await provisionQemu(options.targetVersion ?? options.version);
+  const source = await startQemu({ build, directory, name: 'source', guest, ...options.source });
+  const target = await startQemu({
+    build: targetBuild,
+    directory,
+    name: 'target',
+    incoming: true,
+    guest,
+    ...options.target,
+  });
+  const log: string[] = [];
+  const registry = new MachineRegistry({
+    store: { load: () => [], save: () => Promise.resolve() },
+    devicePermissions,
+  });
+  const runs = new Runs({
+    registry,
+    locateHelper: () => locateHelper({ bundledDirectory: helperDirectory }),
+    log: (line) => log.push(line),
+  });
+  const sourceMachine = await registry.connect(source.qmpSocket);
+  const targetMachine = await registry.connect(target.qmpSocket);
+  return {
+    source,
+    target,
+    registry,
+    runs,
+    sourceMachine,
+    targetMachine,
+    log,
+    request: (patch) => ({
+      source: sourceMachine.id,
+      target: targetMachine.id,
+      transport: 'fd',
+      backendTransfer: 'as-is',
+      ...patch,
+    }),
+    dispose: async () => {
+      runs.dispose();
+      registry.dispose();
+      await Promise.all([source.stop(), target.stop()]);
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
