@@ -19,6 +19,12 @@ const defaultGreetingTimeoutMs = 2000;
 const defaultOptions: ExecuteOptions = {};
 
 /**
+ * With more commands in flight, errors no longer carry their caller's stack: thousands of stacks cost
+ * more time and memory than the commands, and whoever sends that many at once sends them from one place.
+ */
+const maxTraced = 64;
+
+/**
  * One negotiated connection to a QMP monitor. It lives once: when it has ended, make another.
  *
  * A monitor serves one client at a time, so a connection keeps all others out.
@@ -81,7 +87,8 @@ export class QmpConnection {
     args?: JsonObject,
     options: ExecuteOptions = defaultOptions,
   ): Promise<JsonValue> {
-    return this.wire.execute(command, args, options, new CallSite());
+    const site = this.wire.inFlight < maxTraced ? new CallSite() : undefined;
+    return this.wire.execute(command, args, options, site);
   }
 
   /** What this QEMU offers (`query-qmp-schema`), asked for once and then remembered. */

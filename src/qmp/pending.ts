@@ -9,22 +9,21 @@ import {
 } from './errors';
 import type { JsonValue } from './json';
 
-/** Longer delays overflow Node's timers, which then fire at once. */
-const maxTimerMs = 2 ** 31 - 1;
-
-/** A command that waits for its reply. Settles once, and forgets timer and signal when it does. */
+/** A command that waits for its reply. Settles once, and lets go of the signal when it does. */
 export class PendingCommand {
   readonly command: string;
-  private readonly site: CallSite;
+  private readonly site: CallSite | undefined;
   private readonly resolve: (value: JsonValue) => void;
   private readonly reject: (error: Error) => void;
-  private timer: NodeJS.Timeout | undefined;
+  /** When it times out, by `performance.now()`; the connection looks at it. */
+  deadline = Infinity;
+  timeoutMs = Infinity;
   private signal: AbortSignal | undefined;
   private onAbort: (() => void) | undefined;
 
   constructor(
     command: string,
-    site: CallSite,
+    site: CallSite | undefined,
     resolve: (value: JsonValue) => void,
     reject: (error: Error) => void,
   ) {
@@ -32,12 +31,6 @@ export class PendingCommand {
     this.site = site;
     this.resolve = resolve;
     this.reject = reject;
-  }
-
-  /** Calls `onTimeout` after `timeoutMs` milliseconds, unless settled before. */
-  startTimer(timeoutMs: number, onTimeout: () => void): void {
-    if (timeoutMs > maxTimerMs) return;
-    this.timer = setTimeout(onTimeout, timeoutMs);
   }
 
   /** Calls `onAbort` when `signal` fires, unless settled before. */
@@ -57,8 +50,8 @@ export class PendingCommand {
     this.fail(new QmpCommandError(this.command, errorClass, desc));
   }
 
-  timeOut(timeoutMs: number): void {
-    this.fail(new QmpTimeoutError(this.command, timeoutMs));
+  timeOut(): void {
+    this.fail(new QmpTimeoutError(this.command, this.timeoutMs));
   }
 
   abort(cause: unknown): void {
@@ -82,11 +75,10 @@ export class PendingCommand {
 
   private fail(error: QmpError): void {
     this.forget();
-    this.reject(this.site.mark(error));
+    this.reject(this.site === undefined ? error : this.site.mark(error));
   }
 
   private forget(): void {
-    if (this.timer !== undefined) clearTimeout(this.timer);
     if (this.onAbort !== undefined) this.signal?.removeEventListener('abort', this.onAbort);
   }
 }

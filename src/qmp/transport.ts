@@ -27,6 +27,7 @@ const maxPathBytes = 107;
 export class SocketTransport implements QmpTransport {
   readonly socket: net.Socket;
   readonly onEnd: Event<Error | undefined>;
+  private unsent = '';
 
   constructor(socket: net.Socket) {
     this.socket = socket;
@@ -46,11 +47,22 @@ export class SocketTransport implements QmpTransport {
     return { dispose: () => this.socket.off('data', listener) };
   };
 
+  /**
+   * Text of one turn goes out in one write, right after the code that is running now: a write for
+   * each of many commands in flight would cost more than the commands.
+   */
   send(bytes: string | Buffer): void {
-    this.socket.write(bytes);
+    if (typeof bytes !== 'string') {
+      this.flush();
+      this.socket.write(bytes);
+      return;
+    }
+    if (this.unsent === '') process.nextTick(this.flush);
+    this.unsent += bytes;
   }
 
   drain(): Promise<void> {
+    this.flush();
     return new Promise((resolve) => {
       if (this.socket.destroyed || this.socket.writableLength === 0) resolve();
       // Not 'drain', which comes only after a write that met a full buffer.
@@ -59,8 +71,17 @@ export class SocketTransport implements QmpTransport {
   }
 
   close(): void {
+    // So that a command followed at once by a close has the same chance as one in a write of its own.
+    this.flush();
     this.socket.destroy();
   }
+
+  private readonly flush = (): void => {
+    if (this.unsent === '') return;
+    const text = this.unsent;
+    this.unsent = '';
+    if (!this.socket.destroyed) this.socket.write(text);
+  };
 }
 
 /**

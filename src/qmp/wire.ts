@@ -17,6 +17,9 @@ import { errorCode, type QmpTransport } from './transport';
 
 const defaultTimeoutMs = 30_000;
 
+/** Longer delays overflow Node's timers, which then fire at once. */
+const maxTimerMs = 2 ** 31 - 1;
+
 /** A command that has its id, but may not be sent yet. */
 export interface Draft {
   readonly id: number;
@@ -40,6 +43,8 @@ export class Wire {
   private readonly onTraffic: TrafficListener | undefined;
   private readonly pending = new Map<number, PendingCommand>();
   private lastId = 0;
+  private alarm: NodeJS.Timeout | undefined;
+  private alarmAt = Infinity;
   /** What waits for the end of a hold; undefined when nothing is held. */
   private held: { readonly id: number; readonly text: string }[] | undefined;
   private greeted = false;
@@ -76,7 +81,7 @@ export class Wire {
     command: string,
     args: JsonObject | undefined,
     options: ExecuteOptions,
-    site: CallSite,
+    site: CallSite | undefined,
   ): Promise<JsonValue> {
     const { id, text, reply } = this.draft(command, args, options, site);
     if (text !== undefined) {
@@ -92,7 +97,7 @@ export class Wire {
     command: string,
     args: JsonObject | undefined,
     options: ExecuteOptions,
-    site: CallSite,
+    site: CallSite | undefined,
   ): Draft {
     const id = ++this.lastId;
     let text: string | undefined;
@@ -119,8 +124,17 @@ export class Wire {
 
   /** Starts the clock of a command; its late reply will be dropped. */
   startTimer(id: number, options: ExecuteOptions): void {
-    const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
-    this.pending.get(id)?.startTimer(timeoutMs, () => this.take(id)?.timeOut(timeoutMs));
+    const pending = this.pending.get(id);
+    if (pending === undefined) return;
+    const now = performance.now();
+    pending.timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
+    pending.deadline = now + pending.timeoutMs;
+    if (pending.deadline < this.alarmAt) this.setAlarm(pending.deadline, now);
+  }
+
+  /** How many commands wait for their reply. */
+  get inFlight(): number {
+    return this.pending.size;
   }
 
   /** Rejects a command that was not sent after all. */
@@ -158,6 +172,7 @@ export class Wire {
   finish(reason: CloseReason, cause?: Error): void {
     if (this.reason !== undefined) return;
     this.reason = reason;
+    clearTimeout(this.alarm);
     this.framer.stop();
     this.transport.close();
     this.held = undefined;
@@ -171,6 +186,30 @@ export class Wire {
     this.traffic('out', text);
     this.transport.send(`${text}\n`);
   }
+
+  /**
+   * One timer for all commands, set to the earliest deadline that was known when it was set: a timer
+   * for each would cost more than the rest of the command.
+   */
+  private setAlarm(at: number, now: number): void {
+    clearTimeout(this.alarm);
+    this.alarmAt = at;
+    this.alarm = setTimeout(this.onAlarm, Math.min(Math.max(at - now, 1), maxTimerMs));
+    // It may outlive the command that it was set for; what keeps the process alive is the socket.
+    this.alarm.unref();
+  }
+
+  private readonly onAlarm = (): void => {
+    const now = performance.now();
+    let next = Infinity;
+    for (const [id, pending] of this.pending) {
+      // Timers may ring a fraction of a millisecond early.
+      if (pending.deadline <= now + 1) this.take(id)?.timeOut();
+      else if (pending.deadline < next) next = pending.deadline;
+    }
+    this.alarmAt = Infinity;
+    if (next < Infinity) this.setAlarm(next, now);
+  };
 
   private take(id: number): PendingCommand | undefined {
     const pending = this.pending.get(id);
