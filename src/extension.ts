@@ -45,7 +45,7 @@ export function activate(context: ExtensionContext): QemuMigrationApi {
       const configuredPath = readSetting(SettingId.helperPath);
       return locateHelper({
         ...(configuredPath !== '' && { configuredPath }),
-        bundledDirectory: context.asAbsolutePath('dist/helper'),
+        bundledDirectory: context.asAbsolutePath('dist/bin'),
         platform: process.platform,
         arch: process.arch,
       });

@@ -75,6 +75,9 @@ describe('tree of machines', () => {
 
   it('redraws only the row that changed, and keeps the objects of rows', async () => {
     const server = await connected('local');
+    // Learnt after connecting, and part of the top row's tooltip.
+    await eventually(() => assert.ok(bench.access.registry.get(server.path)?.snapshot.process));
+    bench.access.provider.flush();
     const before = bench.handle(bench.row(server.path, 'parameter', 'downtime-limit'));
     const redrawn: (NodeHandle[] | undefined)[] = [];
     const listening = bench.access.provider.onDidChangeTreeData((handles) => {
