@@ -1,5 +1,8 @@
 import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 /** How a process ended. */
 export interface ProcessEnd {
@@ -18,6 +21,7 @@ export interface OwnedProcess {
 
 /** What we started and is still there. Ended by pid, never by name: other QEMUs on this machine are not ours. */
 const owned = new Set<ChildProcess>();
+const directories = new Set<string>();
 let guarded = false;
 
 function guardExit(): void {
@@ -25,6 +29,7 @@ function guardExit(): void {
   guarded = true;
   process.on('exit', () => {
     for (const child of owned) child.kill('SIGKILL');
+    for (const directory of directories) rmSync(directory, { recursive: true, force: true });
   });
   // A listener replaces Node's default end, so a signal that nobody else handles must still end us.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -34,6 +39,19 @@ function guardExit(): void {
     };
     process.on(signal, onSignal);
   }
+}
+
+/** A new private directory (0700) with a short path; removed by `remove`, at our exit at the latest. */
+export function temporaryDirectory(purpose: string): { path: string; remove: () => Promise<void> } {
+  guardExit();
+  const path = mkdtempSync(join(tmpdir(), `qm-${purpose}-`));
+  directories.add(path);
+  const remove = async () => {
+    // Retried: a process that is just ending may still write there.
+    await rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+    directories.delete(path);
+  };
+  return { path, remove };
 }
 
 const setpriv = ['/usr/bin/setpriv', '/bin/setpriv'].find((path) => existsSync(path));

@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { guestAddresses, provisionGuest, type GuestVariant } from './guest';
 import { cacheDirectory } from './paths';
 import { Probe } from './probe';
-import { spawnOwned, type ProcessEnd } from './processes';
+import { spawnOwned, temporaryDirectory, type ProcessEnd } from './processes';
 import type { QemuBuild } from './qemuBuilds';
 import { say, withLock, writeWhole } from './steps';
 
@@ -68,7 +67,8 @@ async function kvmServes(build: QemuBuild): Promise<boolean> {
   } catch {
     return false;
   }
-  const directory = await mkdtemp(join(tmpdir(), 'qm-kvm-'));
+  const temporary = temporaryDirectory('kvm');
+  const directory = temporary.path;
   try {
     const options = {
       build,
@@ -86,7 +86,7 @@ async function kvmServes(build: QemuBuild): Promise<boolean> {
   } catch {
     return false;
   } finally {
-    await rm(directory, { recursive: true, force: true });
+    await temporary.remove();
   }
 }
 

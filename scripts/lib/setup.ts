@@ -1,21 +1,20 @@
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { glob } from 'glob';
 import { chromiumExecutable, requireTools, tools } from './packages';
 import { root } from './paths';
 import { chooseAccelerator, provisionQemu, qemuVersions, type QemuVersionName } from './qemu';
-import { run, say } from './steps';
+import { run } from './steps';
 import { provisionVscode } from './vscodeServer';
 
 /** Bundles extension and command-line program into dist/. */
 export async function buildExtension(): Promise<void> {
-  await run(process.execPath, ['esbuild.mjs'], { cwd: root });
+  await run('npm', ['run', '--silent', 'build'], { cwd: root });
 }
 
 /** Builds the helper that hands descriptors to QEMU; `make` knows whether there is anything to do. */
 export async function buildHelper(): Promise<void> {
   await requireTools([tools.compiler, tools.libc, tools.make, tools.musl]);
-  await run('make', ['-s', '-C', join(root, 'native', 'fdpass')]);
+  await run('npm', ['run', '--silent', 'helper'], { cwd: root });
 }
 
 /** Fetches these QEMU versions (all of them unless told) and finds out how guests run best. */
@@ -46,5 +45,3 @@ export async function exists(path: string): Promise<boolean> {
     () => false,
   );
 }
-
-export { say };

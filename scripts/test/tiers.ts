@@ -1,10 +1,9 @@
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestResult } from '../../test/support/mochaRun';
 import { requireTools, tools } from '../lib/packages';
 import { root } from '../lib/paths';
-import { spawnOwned } from '../lib/processes';
+import { spawnOwned, temporaryDirectory } from '../lib/processes';
 import { buildExtension, buildHelper, prepareQemu, prepareVscode, testFiles } from '../lib/setup';
 import { runWorkbenchTests } from './workbenchTier';
 
@@ -63,9 +62,9 @@ export const tierNames = Object.keys(tiers) as TierName[];
 /** Runs a tier's files by mocha in a process of its own, and reads back what became of each test. */
 async function runMochaTier(tier: string, timeoutMs: number): Promise<TestResult[]> {
   const files = await testFiles(tier);
-  const directory = await mkdtemp(join(tmpdir(), 'qm-results-'));
+  const directory = temporaryDirectory('results');
   try {
-    const resultsFile = join(directory, 'results.json');
+    const resultsFile = join(directory.path, 'results.json');
     const script = join(root, 'scripts', 'test', 'mochaChild.ts');
     const args = ['--import', 'tsx', script, resultsFile, String(timeoutMs), ...files];
     const child = await spawnOwned(process.execPath, args, {
@@ -83,13 +82,12 @@ async function runMochaTier(tier: string, timeoutMs: number): Promise<TestResult
       failure(`the ${tier} tests end by themselves`, `ended by ${signal ?? code ?? '?'}`),
     ];
   } finally {
-    await rm(directory, { recursive: true, force: true });
+    await directory.remove();
   }
 }
 
-/** Runs a make target of the helper. Its tests print `N passed, N failed` or one `ok`/`not ok` line each. */
+/** Runs a make target of the helper. Its tests print a line each, `ok` or `not ok` and the title. */
 async function runMake(target: string): Promise<TestResult[]> {
-  await mkdir(join(root, 'native', 'fdpass', 'build'), { recursive: true });
   const child = await spawnOwned('make', ['-s', '-C', join(root, 'native', 'fdpass'), target], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -107,7 +105,7 @@ async function runMake(target: string): Promise<TestResult[]> {
 }
 
 function parseHelperOutput(target: string, output: string): TestResult[] {
-  return [...output.matchAll(/^\s*(ok|not ok)\b[ \d-]*(.*)$/gm)].map(([, verdict, title = '']) => ({
+  return [...output.matchAll(/^(ok|not ok) +(.*)$/gm)].map(([, verdict, title = '']) => ({
     title: `${target} › ${title.trim()}`,
     state: verdict === 'ok' ? ('passed' as const) : ('failed' as const),
     durationMs: 0,

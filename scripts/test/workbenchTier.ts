@@ -1,5 +1,4 @@
-import { mkdtemp, readFile, realpath, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, realpath, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { runTests } from '@vscode/test-electron';
 import { build } from 'esbuild';
@@ -7,9 +6,10 @@ import type { TestResult } from '../../test/support/mochaRun';
 import { openWorkbench } from '../../test/support/workbench';
 import { findProgram } from '../lib/packages';
 import { root } from '../lib/paths';
-import { exists, say, testFiles } from '../lib/setup';
+import { temporaryDirectory } from '../lib/processes';
+import { exists, testFiles } from '../lib/setup';
 import { quietSettings } from '../lib/vscodeServer';
-import { writeWhole } from '../lib/steps';
+import { say, writeWhole } from '../lib/steps';
 
 const bundle = join(root, 'out', 'workbench', 'index.js');
 const resultsFile = join(root, 'out', 'workbench', 'results.json');
@@ -77,7 +77,7 @@ async function runInBrowser(): Promise<string> {
 }
 
 async function runOnDesktop(vscodeExecutablePath: string): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'qm-wb-'));
+  const { path: directory, remove } = temporaryDirectory('workbench');
   try {
     const folder = join(directory, 'workspace');
     await writeWhole(join(folder, '.vscode', 'settings.json'), JSON.stringify(quietSettings));
@@ -96,7 +96,7 @@ async function runOnDesktop(vscodeExecutablePath: string): Promise<string> {
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   } finally {
-    await rm(directory, { recursive: true, force: true, maxRetries: 5 });
+    await remove();
   }
 }
 

@@ -1,9 +1,9 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { chromiumExecutable } from '../../scripts/lib/packages';
 import { cacheDirectory, root } from '../../scripts/lib/paths';
+import { temporaryDirectory } from '../../scripts/lib/processes';
 import { writeWhole } from '../../scripts/lib/steps';
 import {
   quietSettings,
@@ -68,7 +68,8 @@ const open = new Set<Workbench>();
 /** Opens VS Code on the folder and waits until the workbench is drawn. The caller closes it. */
 export async function openWorkbench(options: WorkbenchOptions = {}): Promise<Workbench> {
   // Short: sockets go below it, and a socket's path has at most 107 bytes.
-  const directory = await mkdtemp(join(tmpdir(), 'qm-wb-'));
+  const temporary = temporaryDirectory('workbench');
+  const directory = temporary.path;
   const folder = options.folder ?? join(directory, 'workspace');
   const settings = {
     ...quietSettings,
@@ -81,7 +82,7 @@ export async function openWorkbench(options: WorkbenchOptions = {}): Promise<Wor
   const close = async () => {
     await browser?.close();
     await server?.stop();
-    await rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+    await temporary.remove();
   };
   try {
     server = await startVscodeServer({
