@@ -235,7 +235,7 @@ static void run_tests(const struct test *tests, int *passed, int *failed) {
     test_failed = false;
     tests->body();
     *(test_failed ? failed : passed) += 1;
-    (void)printf("%s %s\n", test_failed ? "FAIL" : "ok  ", tests->name);
+    (void)printf("%s %s\n", test_failed ? "not ok" : "ok", tests->name);
   }
 }
 

@@ -1,0 +1,53 @@
+/** Why descriptors were not handed over. The first group is the helper's own (native/fdpass/README.md). */
+export type FdPassReason =
+  | 'badDestination'
+  | 'badDescriptor'
+  | 'pairFailed'
+  | 'tapFailed'
+  | 'timeout'
+  | 'peerClosed'
+  | 'sendFailed'
+  | 'interrupted'
+  | 'reportFailed'
+  | 'setupFailed'
+  | 'usage'
+  /** The helper could not be started. */
+  | 'spawnFailed'
+  /** A signal that we did not send ended it. */
+  | 'crashed'
+  /** It ended without a verdict that can be believed. */
+  | 'badOutput'
+  | 'aborted'
+  /** QEMU got the command and refused it; the cause is its `QmpCommandError`. */
+  | 'refused'
+  | 'connectionClosed'
+  /** A pair needs two connections. */
+  | 'sameConnection';
+
+export interface FdPassErrorDetails {
+  readonly exitCode?: number | undefined;
+  readonly signal?: NodeJS.Signals | undefined;
+  /** The system's name of the error, such as `EPIPE`, if the helper told one. */
+  readonly errno?: string | undefined;
+  readonly stderr?: string | undefined;
+  readonly cause?: unknown;
+}
+
+/** Descriptors were not handed over; names that QEMU had already got are closed again. */
+export class FdPassError extends Error {
+  override readonly name = 'FdPassError';
+  readonly reason: FdPassReason;
+  readonly exitCode: number | undefined;
+  readonly signal: NodeJS.Signals | undefined;
+  readonly errno: string | undefined;
+  readonly stderr: string;
+
+  constructor(reason: FdPassReason, message: string, details: FdPassErrorDetails = {}) {
+    super(`${reason}: ${message}`, details.cause === undefined ? {} : { cause: details.cause });
+    this.reason = reason;
+    this.exitCode = details.exitCode;
+    this.signal = details.signal;
+    this.errno = details.errno;
+    this.stderr = details.stderr ?? '';
+  }
+}
