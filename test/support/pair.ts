@@ -60,7 +60,11 @@ export async function startPair(options: PairOptions): Promise<Pair> {
   });
   const runs = new Runs({
     registry,
-    locateHelper: () => locateHelper({ bundledDirectory: helperDirectory }),
+    locateHelper: () => locateHelper({
+        bundledDirectory: helperDirectory,
+        platform: process.platform,
+        arch: process.arch,
+      }),
     log: (line) => log.push(line),
   });
   const sourceMachine = await registry.connect(source.qmpSocket);

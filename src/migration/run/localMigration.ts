@@ -1,12 +1,12 @@
 import type { HelperLocation } from '../../fdpass/locate';
 import type { MachineHandle } from '../../vm/types';
 import type { Channel } from '../methods/channel';
-import { openDescriptorPair } from '../methods/descriptorPair';
+import { HelperMissingError, openDescriptorPair } from '../methods/descriptorPair';
 import { addTransferredDevices } from '../methods/targetDevices';
 import { openUnixPath } from '../methods/unixPath';
 import { backendTransferOf } from '../settings/backendTransfer';
 import { BorrowedSettings } from './borrowedSettings';
-import { checkBeforeRun, RunRefusedError } from './checks';
+import { checkBeforeRun } from './checks';
 import { Follower } from './follow';
 import { Side } from './look';
 import { mayContinueSource, type SideView } from './ownership';
@@ -41,11 +41,13 @@ class CancelledBeforeStart extends Error {}
  */
 export async function runLocalMigration(context: LocalMigrationContext): Promise<RunOutcome> {
   const { source, target, report } = context;
+  let helper: HelperLocation | undefined;
   try {
     report({ phase: 'checking' });
     await Promise.all([source.refresh(), target.refresh()]);
     await Promise.all([source.identify(), target.identify()]);
     checkBeforeRun(context.request, source, target);
+    if (context.request.transport === 'fd') helper = await findHelper(context);
   } catch (error) {
     return outcomeOfRefusal(error, { source, target });
   }
@@ -62,7 +64,7 @@ export async function runLocalMigration(context: LocalMigrationContext): Promise
     report({ phase: 'preparing' });
     await prepare(context, borrowed);
     failIfCancelled(context);
-    channel = await openChannel(context);
+    channel = await openChannel(context, helper);
     failIfCancelled(context);
     targetListens = true;
     await startIncoming(context, channel.uri);
@@ -127,14 +129,20 @@ async function prepare(context: LocalMigrationContext, borrowed: BorrowedSetting
   }
 }
 
-async function openChannel(context: LocalMigrationContext): Promise<Channel> {
-  const { source, target, request } = context;
-  switch (request.transport) {
-    case 'fd':
-      return openDescriptorPair(source, target, await context.locateHelper(), context.cancel);
-    case 'unix':
-      return openUnixPath(target);
-  }
+/** @throws {HelperMissingError} */
+async function findHelper({ locateHelper }: LocalMigrationContext): Promise<HelperLocation> {
+  const location = await locateHelper();
+  if (location.kind === 'missing') throw new HelperMissingError(location);
+  return location;
+}
+
+function openChannel(
+  { source, target, cancel }: LocalMigrationContext,
+  helper: HelperLocation | undefined,
+): Promise<Channel> {
+  return helper === undefined
+    ? openUnixPath(target)
+    : openDescriptorPair(source, target, helper, cancel);
 }
 
 async function startIncoming({ target }: LocalMigrationContext, uri: string): Promise<void> {
@@ -196,5 +204,3 @@ async function continueSource(
     return false;
   }
 }
-
-export { RunRefusedError };

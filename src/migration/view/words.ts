@@ -1,4 +1,4 @@
-import { FdPassError } from '../../fdpass/helper';
+import { FdPassError } from '../../fdpass/errors';
 import {
   QmpClosedError,
   QmpCommandError,

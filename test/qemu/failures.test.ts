@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, it } from 'mocha';
+import { qemuVersions, type QemuProcess } from '../../scripts/lib/qemu';
+import type { Run } from '../../src/migration/run/runs';
+import { startPair, type Pair, type PairOptions } from '../support/pair';
+
+/** A guest that never converges at the default bandwidth, so that there is time to interfere. */
+const slow = { source: { guest: 'fast-dirtying' }, target: { guest: 'fast-dirtying' } } as const;
+
+describe('a local migration that does not go well', () => {
+  let pair: Pair | undefined;
+  const start = async (options: PairOptions): Promise<Pair> => (pair = await startPair(options));
+
+  afterEach(async () => {
+    await pair?.dispose();
+    pair = undefined;
+  });
+
+  for (const version of qemuVersions) {
+    it(`goes on at the source after a cancel on QEMU ${version}`, async () => {
+      const { source, target, runs, request } = await start({ version, ...slow });
+      await source.waitForRounds(1);
+      const run = runs.start(request());
+      await untilPhase(run, 'transferring');
+      await sleep(300);
+      run.cancel();
+      const outcome = await run.outcome;
+      assert.equal(outcome.kind, 'cancelled', JSON.stringify(outcome));
+      assert.equal(outcome.owner, 'source');
+      await runsOnlyAt(source, target);
+      await source.waitForRounds(1);
+      await assertPutBack(source);
+    });
+
+    it(`goes on at the source when the target is killed on QEMU ${version}`, async () => {
+      const { source, target, runs, request } = await start({ version, ...slow });
+      await source.waitForRounds(1);
+      const run = runs.start(request({ transport: 'unix' }));
+      await untilPhase(run, 'transferring');
+      await sleep(200);
+      target.kill('SIGKILL');
+      const outcome = await run.outcome;
+      assert.equal(outcome.kind, 'failed', JSON.stringify(outcome));
+      assert.equal(outcome.owner, 'source');
+      assert.equal(outcome.guestRunning, true);
+      await source.waitForRounds(1);
+      await assertPutBack(source);
+    });
+
+    it(`names the loss when the source is killed on QEMU ${version}`, async () => {
+      const { source, runs, request } = await start({ version, ...slow });
+      await source.waitForRounds(1);
+      const run = runs.start(request());
+      await untilPhase(run, 'transferring');
+      await sleep(200);
+      source.kill('SIGKILL');
+      const outcome = await run.outcome;
+      assert.equal(outcome.kind, 'failed', JSON.stringify(outcome));
+      assert.equal(outcome.owner, 'nobody');
+      assert.match(outcome.headline, /lost/);
+    });
+
+    it(`never leaves two copies, whenever the cancel comes, on QEMU ${version}`, async () => {
+      // From before the first byte to after the end of a migration of about half a second.
+      for (const delayMs of [0, 120, 350, 420, 480]) {
+        const { source, target, runs, request } = await start({ version });
+        await source.waitForRounds(1);
+        const run = runs.start(request({ maxBandwidthBytesPerSecond: 0n }));
+        await sleep(delayMs);
+        run.cancel();
+        const outcome = await run.outcome;
+        const [from, to] = [await source.guestStatus(), await statusOf(target)];
+        const said = `${delayMs} ms: ${from}/${to} ${JSON.stringify(outcome)}`;
+        assert.ok(!(from === 'running' && to === 'running'), said);
+        assert.ok(from === 'running' || to === 'running', said);
+        assert.equal(outcome.owner, from === 'running' ? 'source' : 'target', said);
+        await pair?.dispose();
+        pair = undefined;
+      }
+    });
+  }
+
+  it('takes the guest back when the target is killed while the switchover is held', async () => {
+    const { source, target, runs, request, sourceMachine } = await start({ version: '11.1' });
+    await source.probe('migrate-set-capabilities', {
+      capabilities: [{ capability: 'pause-before-switchover', state: true }],
+    });
+    await source.waitForRounds(1);
+    const killed = new Promise<void>((resolve) => {
+      sourceMachine.onEvent(({ name }) => {
+        if (name !== 'STOP') return;
+        target.kill('SIGKILL');
+        resolve();
+      });
+    });
+    const run = runs.start(request());
+    await killed;
+    const outcome = await run.outcome;
+    assert.equal(outcome.owner, 'source', JSON.stringify(outcome));
+    assert.equal(outcome.guestRunning, true);
+    await source.waitForRounds(1);
+  });
+
+  it('waits for a target that is frozen at the switchover, and says that a cancel is too late', async () => {
+    const { source, target, runs, request, sourceMachine } = await start({ version: '11.1' });
+    await source.waitForRounds(1);
+    sourceMachine.onEvent(({ name }) => {
+      if (name === 'STOP') target.kill('SIGSTOP');
+    });
+    const run = runs.start(request());
+    await untilPhase(run, 'switching-over');
+    run.cancel();
+    await sleep(1500);
+    assert.equal(run.record.outcome, undefined, 'must not settle while the target may have it all');
+    assert.match(run.record.progress.note ?? '', /Too late/);
+    target.kill('SIGCONT');
+    const outcome = await run.outcome;
+    assert.equal(outcome.kind, 'too-late-to-cancel', JSON.stringify(outcome));
+    await runsOnlyAt(target, source);
+  });
+
+  it('keeps a paused guest paused, and says so', async () => {
+    const { source, target, runs, request } = await start({ version: '10.0' });
+    await source.waitForRounds(1);
+    await source.probe('stop');
+    const outcome = await runs.start(request()).outcome;
+    assert.deepEqual(
+      [outcome.kind, outcome.owner, outcome.guestRunning],
+      ['completed', 'target', false],
+      JSON.stringify(outcome),
+    );
+    assert.equal(await target.guestStatus(), 'paused');
+  });
+
+  it('tells what the target said when it cannot load the guest', async () => {
+    const { source, target, runs, request } = await start({
+      version: '11.1',
+      source: { extraArgs: ['-device', 'virtio-rng-pci,addr=0x9'] },
+    });
+    await source.waitForRounds(1);
+    const outcome = await runs.start(request()).outcome;
+    assert.equal(outcome.kind, 'failed', JSON.stringify(outcome));
+    assert.match(outcome.details.join('\n'), /virtio-rng/);
+    await runsOnlyAt(source, target);
+  });
+
+  it('refuses a target that was used, does not wait, or is in another run', async () => {
+    const { source, target, runs, request, registry } = await start({ version: '11.1', ...slow });
+    await source.waitForRounds(1);
+    const back = await runs.start({
+      ...request(),
+      source: request().target,
+      target: request().source,
+    }).outcome;
+    assert.equal(back.kind, 'refused');
+    assert.match(back.details.join(' '), /itself waits/);
+    const run = runs.start(request());
+    assert.throws(() => runs.start(request()), /under way/);
+    await untilPhase(run, 'transferring');
+    run.cancel();
+    await run.outcome;
+    const again = await runs.start(request()).outcome;
+    assert.equal(again.kind, 'refused', JSON.stringify(again));
+    assert.match(again.details.join(' '), /one attempt/);
+    assert.match(again.nextStep, /another/);
+    registry.dispose();
+    await runsOnlyAt(source, target);
+  });
+
+  it('refuses differences that QEMU notices late or never', async () => {
+    const { runs, request, target } = await start({
+      version: '11.1',
+      target: { memoryMiB: 512 },
+    });
+    await target.probe('migrate-set-capabilities', {
+      capabilities: [{ capability: 'multifd', state: true }],
+    });
+    const outcome = await runs.start(request({ transport: 'unix' })).outcome;
+    assert.equal(outcome.kind, 'refused');
+    assert.match(outcome.details.join(' '), /memory sizes differ.*multifd is on at one side only/s);
+  });
+});
+
+async function untilPhase(run: Run, phase: string): Promise<void> {
+  const there = (): boolean =>
+    run.record.progress.phase === phase || run.record.outcome !== undefined;
+  while (!there()) await sleep(10);
+  assert.equal(run.record.outcome, undefined, JSON.stringify(run.record.outcome));
+}
+
+async function statusOf(qemu: QemuProcess): Promise<string> {
+  return qemu.guestStatus().catch(() => 'gone');
+}
+
+async function runsOnlyAt(here: QemuProcess, there: QemuProcess): Promise<void> {
+  assert.equal(await here.guestStatus(), 'running');
+  assert.notEqual(await statusOf(there), 'running');
+}
+
+/** What the run had borrowed on the source is as it was. */
+async function assertPutBack(source: QemuProcess): Promise<void> {
+  const capabilities = (await source.probe('query-migrate-capabilities')) as {
+    capability: string;
+    state: boolean;
+  }[];
+  const on = capabilities.filter(({ state }) => state).map(({ capability }) => capability);
+  assert.deepEqual(on, []);
+}
