@@ -6,6 +6,7 @@ import { addTransferredDevices } from '../methods/targetDevices';
 import { openUnixPath } from '../methods/unixPath';
 import { backendTransferOf } from '../settings/backendTransfer';
 import { BorrowedSettings } from './borrowedSettings';
+import { switchoverEstimateBytesPerSecond } from './candidates';
 import { checkBeforeRun } from './checks';
 import { Follower } from './follow';
 import { Side } from './look';
@@ -25,12 +26,6 @@ export interface LocalMigrationContext {
   readonly report: (patch: Partial<RunProgress>) => void;
   readonly log: (line: string) => void;
 }
-
-/**
- * With no bandwidth limit QEMU judges the pause by an early guess that is far too good. This
- * estimate, lower than any memory copy on one host, keeps the pause near `downtime-limit`.
- */
-const switchoverEstimateBytesPerSecond = 256n * 1024n * 1024n;
 
 /** The user's cancel came before QEMU was asked to migrate. */
 class CancelledBeforeStart extends Error {}
