@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CallSite } from './callSite';
+import { CallSite, withCallers } from './callSite';
 import type { Event } from './emitter';
 import { QmpConnectError, QmpProtocolError, QmpTimeoutError, type CloseReason } from './errors';
 import type { JsonObject, JsonValue } from './json';
@@ -17,12 +17,6 @@ export type { Reservation } from './reservation';
 
 const defaultGreetingTimeoutMs = 2000;
 const defaultOptions: ExecuteOptions = {};
-
-/**
- * With more commands in flight, errors no longer carry their caller's stack: thousands of stacks cost
- * more time and memory than the commands, and whoever sends that many at once sends them from one place.
- */
-const maxTraced = 64;
 
 /**
  * One negotiated connection to a QMP monitor. It lives once: when it has ended, make another.
@@ -82,13 +76,16 @@ export class QmpConnection {
    * Rejects with `QmpCommandError` (QEMU refused), `QmpTimeoutError`, `QmpAbortedError`,
    * `QmpClosedError`, or a plain `QmpError` for arguments that cannot be sent as JSON.
    */
-  execute(
+  async execute(
     command: string,
     args?: JsonObject,
     options: ExecuteOptions = defaultOptions,
   ): Promise<JsonValue> {
-    const site = this.wire.inFlight < maxTraced ? new CallSite() : undefined;
-    return this.wire.execute(command, args, options, site);
+    try {
+      return await this.wire.execute(command, args, options, undefined);
+    } catch (error) {
+      throw withCallers(error);
+    }
   }
 
   /** What this QEMU offers (`query-qmp-schema`), asked for once and then remembered. */

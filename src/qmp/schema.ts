@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { QmpProtocolError } from './errors';
 import { excerptOf } from './framing';
 import { isArray, isObject, stringifyJson, type JsonObject, type JsonValue } from './json';
@@ -16,6 +17,9 @@ export {
   type SchemaType,
   type SchemaVariants,
 } from './schemaTypes';
+
+/** By their content: machines of one QEMU build, however many, share one of some 400 kB. */
+const inUse = new Map<string, WeakRef<QmpSchema>>();
 
 /**
  * What one QEMU offers, by its own account (`query-qmp-schema`; QAPI `SchemaInfo`).
@@ -43,7 +47,10 @@ export class QmpSchema {
     };
   }
 
-  /** Reads the reply of `query-qmp-schema`. Throws QmpProtocolError if it is no list of entries. */
+  /**
+   * Reads the reply of `query-qmp-schema`; the same object comes for replies that say the same.
+   * Throws QmpProtocolError if it is no list of entries.
+   */
   static parse(reply: JsonValue): QmpSchema {
     if (!isArray(reply) || !reply.every(isObject)) {
       throw new QmpProtocolError(
@@ -52,7 +59,12 @@ export class QmpSchema {
         excerptOf(stringifyJson(reply)),
       );
     }
-    return new QmpSchema(reply);
+    const content = createHash('sha256').update(stringifyJson(reply)).digest('base64');
+    const known = inUse.get(content)?.deref();
+    if (known !== undefined) return known;
+    const schema = new QmpSchema(reply);
+    inUse.set(content, new WeakRef(schema));
+    return schema;
   }
 
   hasCommand(name: string): boolean {

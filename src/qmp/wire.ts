@@ -132,11 +132,6 @@ export class Wire {
     if (pending.deadline < this.alarmAt) this.setAlarm(pending.deadline, now);
   }
 
-  /** How many commands wait for their reply. */
-  get inFlight(): number {
-    return this.pending.size;
-  }
-
   /** Rejects a command that was not sent after all. */
   withdraw(id: number, error: Error | undefined): void {
     const pending = this.take(id);
