@@ -31,6 +31,11 @@ interface CommonOptions {
   readonly verbose?: true;
 }
 
+interface ListFlags extends CommonOptions {
+  readonly connect?: true;
+  readonly name?: string;
+}
+
 interface MigrateFlags extends CommonOptions {
   readonly transport: Transport;
   readonly backendTransfer?: boolean;
@@ -125,8 +130,11 @@ function buildProgram(around: Surroundings, perform: Perform): Command {
       '--connect',
       'ask each monitor for its status: takes its only client place for a moment',
     )
-    .action((options: CommonOptions & { connect?: true }) =>
-      perform(options, (session) => list(session, options.connect === true)),
+    .option('--name <text>', 'only those with this in their name')
+    .action((options: ListFlags) =>
+      perform(options, (session) =>
+        list(session, { connect: options.connect === true, name: options.name }),
+      ),
     );
 
   command('show', 'Show status, parameters, capabilities and migration of a machine.', help.show)

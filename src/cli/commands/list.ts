@@ -11,9 +11,17 @@ interface Row {
   readonly problem: string | undefined;
 }
 
-/** The QEMUs of this host. Asks only `/proc`, unless `connect` allows to ask each monitor too. */
-export async function list(session: Session, connect: boolean): Promise<CommandResult> {
-  const qemus = await discoverQemus();
+export interface ListOptions {
+  /** Ask each monitor too, not only `/proc`. */
+  readonly connect: boolean;
+  /** Only those with this in their name. */
+  readonly name: string | undefined;
+}
+
+/** The QEMUs of this host. */
+export async function list(session: Session, options: ListOptions): Promise<CommandResult> {
+  const { connect, name = '' } = options;
+  const qemus = (await discoverQemus()).filter((qemu) => (qemu.name ?? '').includes(name));
   const rows = await Promise.all(
     qemus.map(async (qemu) =>
       connect ? await ask(session, qemu) : { qemu, status: undefined, problem: undefined },
@@ -23,7 +31,9 @@ export async function list(session: Session, connect: boolean): Promise<CommandR
     exitCode: ExitCode.ok,
     lines:
       rows.length === 0
-        ? ['No QEMU with a QMP socket runs on this host, as far as this user can see.']
+        ? [
+            `No QEMU with a QMP socket${name === '' ? '' : ` and "${name}" in its name`} runs on this host, as far as this user can see.`,
+          ]
         : text(rows),
     document: {
       qemus: rows.map(({ qemu, status, problem }) => ({
