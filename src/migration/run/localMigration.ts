@@ -1,3 +1,4 @@
+import { FdPassError } from '../../fdpass/errors';
 import type { HelperLocation } from '../../fdpass/locate';
 import type { MachineHandle } from '../../vm/types';
 import type { Channel } from '../methods/channel';
@@ -170,13 +171,18 @@ async function abandon(error: unknown, abandoned: Abandoned): Promise<RunOutcome
   const notPutBack = await borrowed.putBack('all');
   context.report({ phase: 'done' });
   return outcomeOfFailedStart({
-    error: error instanceof CancelledBeforeStart ? undefined : error,
+    error: isCancel(error) ? undefined : error,
     source,
     target,
     sides,
     notPutBack,
     targetListens,
   });
+}
+
+function isCancel(error: unknown): boolean {
+  if (error instanceof CancelledBeforeStart) return true;
+  return error instanceof FdPassError && error.reason === 'aborted';
 }
 
 /**
