@@ -33,6 +33,8 @@ export interface PickRequest<T> {
   readonly placeholder: string;
   /** A function is asked at once and after each change of what is typed. */
   readonly items: readonly PromptItem<T>[] | ((typed: string) => Promise<readonly PromptItem<T>[]>);
+  /** What Enter means where no item fits what is typed. */
+  readonly acceptTyped?: (typed: string) => T | undefined;
   readonly step?: Step;
   /** The item that is ready to be chosen; else the first. */
   readonly active?: T | undefined;

@@ -1,6 +1,7 @@
 import {
   l10n,
   ProgressLocation,
+  type QuickPick,
   QuickInputButtons,
   type QuickPickItem,
   QuickPickItemKind,
@@ -67,54 +68,46 @@ export class VscodePrompts implements Prompts {
       picker.totalSteps = request.step.total;
       if (request.step.back) picker.buttons = [QuickInputButtons.Back];
     }
-    const { items } = request;
-    let asked = 0;
-    const ask = async (list: Exclude<typeof items, readonly unknown[]>): Promise<void> => {
-      asked += 1;
-      const question = asked;
-      picker.busy = true;
-      const found = await list(picker.value).catch(() => []);
-      // An answer that was overtaken by more typing is of no use.
-      if (question !== asked) return;
-      picker.items = toRows(found);
-      picker.busy = false;
-    };
     return new Promise<T | Back | undefined>((resolve) => {
+      const finish = (answer: T | Back | undefined): void => {
+        resolve(answer);
+        picker.hide();
+      };
+      const list = new PickerList(picker, request.items);
+      const accept = async (): Promise<void> => {
+        const typed = picker.value;
+        const item = await list.chosen();
+        if (picker.value !== typed) return;
+        const { acceptTyped } = request;
+        if (item === undefined) {
+          const value = acceptTyped?.(typed);
+          if (value !== undefined) finish(value);
+        } else if (item.refusal !== undefined) {
+          picker.value = '';
+          picker.placeholder = item.refusal;
+        } else if (item.fill !== undefined) {
+          picker.value = item.fill;
+          void list.update();
+        } else {
+          finish(item.value);
+        }
+      };
       const subscriptions: Disposable[] = [
         picker,
-        picker.onDidTriggerButton(() => {
-          resolve(back);
-          picker.hide();
-        }),
-        picker.onDidAccept(() => {
-          const item = picker.activeItems[0]?.item;
-          if (item?.refusal !== undefined) {
-            picker.value = '';
-            picker.placeholder = item.refusal;
-          } else if (item?.fill !== undefined) {
-            picker.value = item.fill;
-            if (typeof items === 'function') void ask(items);
-          } else if (item !== undefined) {
-            resolve(item.value);
-            picker.hide();
-          }
-        }),
+        picker.onDidTriggerButton(() => finish(back)),
+        picker.onDidAccept(() => void accept()),
+        picker.onDidChangeValue(() => void list.update()),
         picker.onDidHide(() => {
-          asked += 1;
+          list.close();
           resolve(undefined);
           for (const subscription of subscriptions) subscription.dispose();
         }),
       ];
-      if (typeof items === 'function') {
-        subscriptions.push(picker.onDidChangeValue(() => void ask(items)));
-        void ask(items);
-      } else {
-        picker.items = toRows(items);
-        const { active } = request;
-        picker.activeItems = picker.items.filter(
-          ({ item }) => active !== undefined && item?.value === active,
-        );
-      }
+      void list.update();
+      const { active } = request;
+      picker.activeItems = picker.items.filter(
+        ({ item }) => active !== undefined && item?.value === active,
+      );
       picker.show();
     });
   }
@@ -210,6 +203,46 @@ export class VscodePrompts implements Prompts {
         return task(report, token);
       },
     );
+  }
+}
+
+/** The rows of one open picker, which may depend on what is typed. */
+class PickerList<T> {
+  private readonly picker: QuickPick<Row<T>>;
+  private readonly items: PickRequest<T>['items'];
+  private question = 0;
+  private shown: Promise<readonly PromptItem<T>[]> = Promise.resolve([]);
+  private busy = false;
+
+  constructor(picker: QuickPick<Row<T>>, items: PickRequest<T>['items']) {
+    this.picker = picker;
+    this.items = items;
+    if (typeof items !== 'function') picker.items = toRows(items);
+  }
+
+  /** Asks for the rows that fit what is typed now. */
+  async update(): Promise<void> {
+    const { picker, items } = this;
+    if (typeof items !== 'function') return;
+    const question = ++this.question;
+    this.busy = picker.busy = true;
+    this.shown = items(picker.value).catch(() => []);
+    const found = await this.shown;
+    // An answer that was overtaken by more typing, or by the picker's end, is of no use.
+    if (question !== this.question) return;
+    picker.items = toRows(found);
+    this.busy = picker.busy = false;
+  }
+
+  /** The item that Enter means: while rows are on their way, the one that is just what was typed. */
+  async chosen(): Promise<PromptItem<T> | undefined> {
+    if (!this.busy) return this.picker.activeItems[0]?.item;
+    const typed = this.picker.value;
+    return (await this.shown).find(({ label }) => label === typed);
+  }
+
+  close(): void {
+    this.question += 1;
   }
 }
 

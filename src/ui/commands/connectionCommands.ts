@@ -71,6 +71,10 @@ export class ConnectionCommands implements Contribution {
         const text = expandHome(typed.trim());
         return text.startsWith('/') ? pathItems(text) : [...(await running), ...this.remembered()];
       },
+      acceptTyped: (typed) => {
+        const text = expandHome(typed.trim());
+        return text.startsWith('/') ? text : undefined;
+      },
     });
     return path === back ? undefined : path;
   }

@@ -1,4 +1,5 @@
 import { l10n } from 'vscode';
+import { buildMachineNode } from '../../migration/view/machineTree';
 import type { MachineRegistry } from '../../vm/registry';
 import type { MachineHandle, MachineSnapshot } from '../../vm/types';
 import type { CommandTarget } from '../command';
@@ -57,33 +58,17 @@ export class MachinePicker {
   }
 }
 
-/** One machine in a picker; one that cannot be chosen stands below the others with the reason. */
+/** One machine in a picker, described as in the tree. */
 export function machineItem(snapshot: MachineSnapshot, refusal?: string): PromptItem<string> {
+  const { description, icon } = buildMachineNode(snapshot, undefined);
   return {
     label: snapshot.label,
     value: snapshot.id,
-    icon: 'vm',
-    description: stateText(snapshot),
     detail: snapshot.socketPath,
+    ...(icon !== undefined && { icon: icon.codicon }),
+    ...(description !== undefined && { description }),
     ...(refusal !== undefined && { refusal, group: l10n.t('not possible now') }),
   };
-}
-
-function stateText({ state, facts, process }: MachineSnapshot): string {
-  switch (state.kind) {
-    case 'ready':
-      return facts?.runState.status ?? l10n.t('connected');
-    case 'idle':
-      return process === undefined
-        ? l10n.t('not connected')
-        : l10n.t('not connected · pid {0}', process.pid);
-    case 'connecting':
-      return l10n.t('connecting');
-    case 'lost':
-      return l10n.t('connection lost');
-    case 'closing':
-      return l10n.t('disconnecting');
-  }
 }
 
 /** The usual refusal: the command needs a machine that answers. */

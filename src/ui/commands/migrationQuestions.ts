@@ -194,6 +194,8 @@ export class MigrationQuestions {
         const advice = this.advice(draft);
         if (advice === undefined) return 'next';
         const { currentBytesPerSecond: current, suggestedBytesPerSecond: suggested } = advice;
+        // One line of a picker is short: why it is slow stands with what is, the risk with what could be.
+        const [why = '', ...risk] = advice.explanation.split(/(?<=\.) /);
         const answer = await this.prompts.pick<Bandwidth>({
           title: this.title(draft),
           placeholder: placeholder(l10n.t('How fast may it go?'), step),
@@ -203,6 +205,7 @@ export class MigrationQuestions {
               value: 'keep',
               icon: 'dashboard',
               description: 'max-bandwidth',
+              detail: why,
             },
             {
               label:
@@ -211,7 +214,8 @@ export class MigrationQuestions {
                   : l10n.t('{0} for this run', formatRate(suggested)),
               value: 'suggested',
               icon: 'rocket',
-              detail: advice.explanation,
+              description: l10n.t('risks a longer pause'),
+              detail: risk.join(' '),
             },
           ],
           active: draft.bandwidth,

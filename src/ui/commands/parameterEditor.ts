@@ -168,6 +168,9 @@ function promptText(info: ParameterInfo | undefined): string | undefined {
   return info?.summary;
 }
 
+/** Ends of ranges from here on are only those of the number's type and tell nobody anything. */
+const unlimited = 2n ** 53n;
+
 /** Unit and range, as far as they are known. */
 function rangeText({ control, unit, info, ...rest }: ParameterDescription): string | undefined {
   if (control === 'list') return l10n.t('separated by commas');
@@ -176,7 +179,7 @@ function rangeText({ control, unit, info, ...rest }: ParameterDescription): stri
   const format = (value: bigint): string =>
     formatParameterValue({ ...rest, control, unit, info: undefined, value });
   const range =
-    info?.range === undefined
+    info?.range === undefined || info.range.max >= unlimited
       ? undefined
       : l10n.t('{0} to {1}', format(info.range.min), format(info.range.max));
   const zero = info?.zeroMeans === undefined ? undefined : l10n.t('0: {0}', info.zeroMeans);

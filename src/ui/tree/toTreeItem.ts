@@ -26,7 +26,9 @@ const clickCommands: Readonly<Record<NodeClick, CommandId>> = {
 
 /** One row of the tree as VS Code draws it. */
 export function toTreeItem(node: ViewNode, handle: NodeHandle): TreeItem {
-  const item = new TreeItem(node.label, collapsibleStates[node.expansion]);
+  // A row that has nothing below it now gets no arrow, whatever it may hold later.
+  const expansion = node.children.length === 0 ? 'leaf' : node.expansion;
+  const item = new TreeItem(node.label, collapsibleStates[expansion]);
   item.id = node.id;
   item.contextValue = `;${node.tags.join(';')};`;
   item.accessibilityInformation = { label: node.spoken };
