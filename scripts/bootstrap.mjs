@@ -46,6 +46,8 @@ function modified(file) {
   }
 }
 
+if (process.argv[1] === fileURLToPath(import.meta.url)) installPackages();
+
 /** Runs the TypeScript module in this very process, so that signals reach it without a go-between. */
 export async function runTypeScript(module) {
   installPackages();

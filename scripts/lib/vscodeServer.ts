@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, rename, rm, symlink } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import { vscodeTestDirectory } from './paths';
 import { spawnOwned, type OwnedProcess } from './processes';
@@ -82,10 +82,14 @@ export async function startVscodeServer(options: VscodeServerOptions): Promise<V
   const token = randomBytes(16).toString('hex');
   const tokenFile = join(data, 'token');
   await writeWhole(tokenFile, token);
+  // VS Code takes every theme below the folder of the extension under development for that extension's own
+  // and shows it instead of the chosen one. Its own themes lie below our checkout: give them another path.
+  const builtin = join(data, 'builtin');
+  await symlink(join(dirname(dirname(build.serverMain)), 'extensions'), builtin);
   const flags = [
     ...['--host', '127.0.0.1', '--port', '0', '--connection-token-file', tokenFile],
     ...['--accept-server-license-terms', '--disable-telemetry', '--enable-smoke-test-driver'],
-    ...['--server-data-dir', data],
+    ...['--server-data-dir', data, '--builtin-extensions-dir', builtin],
     ...(options.workspaceTrust ? [] : ['--disable-workspace-trust']),
   ];
   const owned = await spawnOwned(build.node, [build.serverMain, ...flags], {
@@ -128,13 +132,6 @@ export function workbenchQuery(authority: string, target: WorkbenchTarget): URLS
     ['skipWelcome', 'true'],
   ];
   return new URLSearchParams({ folder: target.folder, payload: JSON.stringify(payload) });
-}
-
-/** The VS Code version inside the build. */
-export async function vscodeVersion(): Promise<string> {
-  const build = await provisionVscode();
-  const manifest = join(dirname(dirname(build.serverMain)), 'package.json');
-  return (JSON.parse(await readFile(manifest, 'utf8')) as { version: string }).version;
 }
 
 /** Settings that keep the workbench quiet: nothing opens, nothing is fetched, nothing is offered. */

@@ -118,13 +118,12 @@ async function openInBrowser(sandbox: Sandbox, port: number): Promise<number> {
   const target = { folder: sandbox.folder, extension: root };
   const { address, door } = await openDoor(server, target, port);
   process.stdout.write(`\nOpen ${address}\nCtrl-C here ends it.\n\n`);
-  try {
-    await server.process.exited;
+  const { code, signal } = await server.process.exited;
+  door.close();
+  // Ctrl-C in a terminal reaches the server as well, and before we have told it to end.
+  if (signal === null && code !== 0)
     process.stderr.write(`VS Code's server ended:\n${server.output()}`);
-    return 1;
-  } finally {
-    door.close();
-  }
+  return code ?? 1;
 }
 
 main().then(

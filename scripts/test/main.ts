@@ -1,11 +1,15 @@
 import type { TestResult } from '../../test/support/mochaRun';
+import { buildExtension, buildHelper } from '../lib/setup';
 import { say, SetupError } from '../lib/steps';
 import { tierNames, tiers, type TierName } from './tiers';
+import { bundleTests } from './workbenchTier';
 
 const help = `Usage: npm test [-- TIER...]
 
 Sets up everything the tests need and runs them. Tiers, all unless named:
 ${tierNames.map((name) => `  ${name.padEnd(10)} ${tiers[name].about}`).join('\n')}
+
+  --bundle   only build what the launch configuration "Extension Tests" runs
 
 Environment:
   TEST_GREP                     only tests whose title matches
@@ -18,6 +22,12 @@ Environment:
 async function main(args: readonly string[]): Promise<number> {
   if (args.includes('--help') || args.includes('-h')) {
     process.stdout.write(help);
+    return 0;
+  }
+  if (args.includes('--bundle')) {
+    await buildHelper();
+    await buildExtension();
+    await bundleTests();
     return 0;
   }
   const unknown = args.filter((name) => !(tierNames as readonly string[]).includes(name));

@@ -39,7 +39,7 @@ export async function runWorkbenchTests(): Promise<TestResult[]> {
 }
 
 /** One file for all suites, with the `run()` that an extension host calls. */
-async function bundleTests(): Promise<void> {
+export async function bundleTests(): Promise<void> {
   const suites = (await testFiles('workbench')).map(
     (file) => `() => require(${JSON.stringify(file)})`,
   );

@@ -12,11 +12,11 @@ import {
   type VscodeServer,
 } from '../../scripts/lib/vscodeServer';
 
-/** The three themes that every screen is looked at in. */
+/** The three themes that every screen is looked at in; `file` tells in the page which one is applied. */
 export const themes = {
-  dark: 'Default Dark Modern',
-  light: 'Default Light Modern',
-  'high-contrast': 'Default High Contrast',
+  dark: { id: 'Dark Modern', file: 'dark_modern' },
+  light: { id: 'Light Modern', file: 'light_modern' },
+  'high-contrast': { id: 'Default High Contrast', file: 'hc_black' },
 } as const;
 
 export type ThemeName = keyof typeof themes;
@@ -73,7 +73,8 @@ export async function openWorkbench(options: WorkbenchOptions = {}): Promise<Wor
   const folder = options.folder ?? join(directory, 'workspace');
   const settings = {
     ...quietSettings,
-    'workbench.colorTheme': themes[options.theme ?? 'dark'],
+    'workbench.colorTheme': themes[options.theme ?? 'dark'].id,
+    'window.autoDetectColorScheme': false,
     ...options.settings,
   };
   await writeWhole(join(folder, '.vscode', 'settings.json'), JSON.stringify(settings, null, 2));
@@ -147,7 +148,10 @@ async function openPage(options: WorkbenchOptions, parts: Parts): Promise<Workbe
   });
   query.set('tkn', server.token);
   await page.goto(`http://${authority}/?${query.toString()}`);
-  await page.locator('.monaco-workbench .part.statusbar').waitFor({ timeout: 60_000 });
+  // Settings come after the first picture: drawn is what has the theme.
+  const theme = themes[options.theme ?? 'dark'].file;
+  const drawn = page.locator(`.monaco-workbench[class*="${theme}"] .part.statusbar`);
+  await drawn.waitFor({ timeout: 60_000 });
   const workbench: Workbench = {
     page,
     folder,
@@ -167,6 +171,10 @@ async function openPage(options: WorkbenchOptions, parts: Parts): Promise<Workbe
     },
   };
   open.add(workbench);
+  // Shown or not depends on whether the settings came in time; nothing of ours is in there.
+  if (await page.locator('.part.auxiliarybar').isVisible()) {
+    await workbench.runCommand('View: Hide Secondary Side Bar');
+  }
   return workbench;
 }
 
