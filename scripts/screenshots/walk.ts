@@ -13,6 +13,8 @@ export const walk: readonly Stop[] = [
     name: 'machines',
     visit: async ({ page }) => {
       await page.locator('.part.activitybar [aria-label*="QEMU Migration"]').first().click();
+      // Off the icon, or its tooltip hides a row.
+      await page.mouse.move(900, 700);
       const names = ['sandbox-source', 'sandbox-target'];
       for (const name of names) {
         await page.locator('.part.sidebar').getByText(name, { exact: true }).first().waitFor();
