@@ -100,6 +100,13 @@ describe('questions before a migration', () => {
     });
   });
 
+  it('says why a machine cannot move before it asks anything', async () => {
+    const { target } = await pair();
+    await commands.executeCommand(CommandId.migrate, target.path);
+    assert.equal(bench.prompts.onlyMessage.severity, 'warning');
+    assert.deepEqual(bench.prompts.asked, []);
+  });
+
   it('has nothing to cancel when nothing runs', async () => {
     const { source } = await pair();
     await commands.executeCommand(CommandId.cancelMigration, source.path);

@@ -1,6 +1,8 @@
 import { commands as vscodeCommands, Disposable, l10n, workspace } from 'vscode';
+import { migrationSources } from '../../migration/run/candidates';
 import type { Runs } from '../../migration/run/runs';
 import type { MachineRegistry } from '../../vm/registry';
+import type { MachineId } from '../../vm/types';
 import type { CommandRunner, CommandTarget } from '../command';
 import type { Contribution } from '../contribution';
 import { CommandId, SettingId } from '../ids';
@@ -50,12 +52,23 @@ export class MigrationCommands implements Contribution {
       this.refuseUntrusted();
       return;
     }
-    // Fails here, before any question, when the machine given cannot be reached.
-    if (machineId !== undefined) this.registry.get(machineId)?.connection();
+    if (machineId !== undefined && !this.isSource(machineId)) return;
     const request = await this.questions.ask(machineId, readSetting(SettingId.transport));
     if (request === undefined) return;
     const run = this.runs.start(request);
     void this.reporter.follow(run);
+  }
+
+  /** Whether the machine given can move at all; says why not before anything is asked. */
+  private isSource(machineId: MachineId): boolean {
+    const machine = this.registry.get(machineId);
+    const [candidate] = machine === undefined ? [] : migrationSources([machine.snapshot]);
+    if (candidate?.usable === true) return true;
+    void this.prompts.message(
+      'warning',
+      candidate?.reason ?? l10n.t('The machine at {0} is not in the list any more.', machineId),
+    );
+    return false;
   }
 
   private async cancel(target: CommandTarget): Promise<void> {
