@@ -9,6 +9,7 @@ import { measureIdle } from './idle';
 import { startQemus } from './qemus';
 import { startServer } from './server';
 import { measureThroughput } from './throughput';
+import { measureWorkbench } from './workbench';
 
 const sections: Readonly<Record<string, () => Promise<void>>> = {
   throughput: async () => {
@@ -32,6 +33,7 @@ const sections: Readonly<Record<string, () => Promise<void>>> = {
     await qemus.stop();
   },
   bundles: measureBundles,
+  workbench: measureWorkbench,
   idle: measureIdle,
 };
 
