@@ -14,9 +14,9 @@ export interface OwnedProcess {
   readonly child: ChildProcess;
   readonly pid: number;
   readonly exited: Promise<ProcessEnd>;
-  hasExited(): boolean;
+  readonly hasExited: () => boolean;
   /** Kills with SIGKILL unless it has ended, and waits for the end. */
-  stop(signal?: NodeJS.Signals): Promise<void>;
+  readonly stop: (signal?: NodeJS.Signals) => Promise<void>;
 }
 
 /** What we started and is still there. Ended by pid, never by name: other QEMUs on this machine are not ours. */

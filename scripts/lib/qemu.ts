@@ -121,18 +121,18 @@ export interface QemuProcess {
   /** The whole command line, the binary first. */
   readonly commandLine: readonly string[];
   readonly exited: Promise<ProcessEnd>;
-  stderr(): string;
-  kill(signal: NodeJS.Signals): void;
+  readonly stderr: () => string;
+  readonly kill: (signal: NodeJS.Signals) => void;
   /** Kills it unless it has ended, waits for the end, and removes its sockets and serial file. */
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
   /** One QMP command over the probe socket, independent of src/qmp. */
-  probe(command: string, args?: Readonly<Record<string, unknown>>): Promise<unknown>;
+  readonly probe: (command: string, args?: Readonly<Record<string, unknown>>) => Promise<unknown>;
   /** The 32-bit word at this guest-physical address. */
-  guestWord(physicalAddress: number): Promise<number>;
+  readonly guestWord: (physicalAddress: number) => Promise<number>;
   /** QEMU's run state: `running`, `inmigrate`, `postmigrate`, ... */
-  guestStatus(): Promise<string>;
+  readonly guestStatus: () => Promise<string>;
   /** Waits until the guest has finished that many more rounds; fails when the time is over. */
-  waitForRounds(more: number, timeoutMs?: number): Promise<void>;
+  readonly waitForRounds: (more: number, timeoutMs?: number) => Promise<void>;
 }
 
 /**

@@ -15,7 +15,7 @@ export interface Sandbox {
   /** Workspace settings that make the extension connect to both. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** Ends both QEMUs and removes the directory. */
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 /** Starts the sandbox in a new private directory. */

@@ -60,9 +60,9 @@ export interface VscodeServer {
   readonly port: number;
   /** Whoever has it may use the server, and with it everything this user may do. */
   readonly token: string;
-  output(): string;
+  readonly output: () => string;
   readonly process: OwnedProcess;
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 export interface VscodeServerOptions {

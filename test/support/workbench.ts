@@ -43,15 +43,15 @@ export interface Workbench {
   /** Resolves with 0 when the extension tests' `run()` resolved, 1 when it was rejected. */
   readonly testsEnded: Promise<number>;
   /** Console lines of the window and of the extension host. */
-  log(): string;
+  readonly log: () => string;
   /** What VS Code's server printed. */
-  serverLog(): string;
+  readonly serverLog: () => string;
   /** Saves a picture as NAME.png among the screenshots and returns its path. */
-  screenshot(name: string): Promise<string>;
+  readonly screenshot: (name: string) => Promise<string>;
   /** Runs a command by its title (with its category: `QEMU Migration: Connect`) from the palette. */
-  runCommand(title: string): Promise<void>;
+  readonly runCommand: (title: string) => Promise<void>;
   /** Ends page, browser, server and extension host, and removes what they wrote. */
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /** Where pictures go: `.cache/screenshots/`, and those of failed tests under `failed/`. */
