@@ -26,7 +26,7 @@ export function failureResult(error: unknown): CommandResult {
 
 function explanationOf(error: unknown): { headline: string; detail?: string; nextStep?: string } {
   if (error instanceof UsageError) {
-    return { headline: error.message, nextStep: 'See "qemu-migration --help".' };
+    return { headline: error.message };
   }
   if (error instanceof RefusedError) {
     return {

@@ -49,7 +49,7 @@ export class Terminal {
   /** Shows how it goes: on a terminal always the newest, else a line every few seconds. */
   progress(text: string, now = Date.now()): void {
     if (this.stderr.isTTY === true) {
-      this.shown = cut(printable(text).replaceAll('\n', ' '), (this.stderr.columns ?? 80) - 1);
+      this.shown = cut(printable(text).replaceAll('\n', ' '), this.columns - 1);
       this.write(this.stderr, `\r${this.shown}\u001b[K`);
       return;
     }
@@ -75,6 +75,12 @@ export class Terminal {
         stream.write('', () => resolve());
       });
     }
+  }
+
+  /** A pseudo-terminal that nobody sized says 0. */
+  private get columns(): number {
+    const { columns = 0 } = this.stderr;
+    return columns > 0 ? columns : 80;
   }
 
   private withoutProgress(write: () => void): void {

@@ -185,14 +185,13 @@ class Watch {
   }
 }
 
-function figures(outcome: RunOutcome): string[] {
-  const { totalTimeMs, downtimeMs, transferredBytes } = outcome;
+/** What the headline does not tell. */
+function figures({ totalTimeMs, transferredBytes }: RunOutcome): string[] {
   const parts = [
     totalTimeMs === undefined ? undefined : `took ${formatDurationMs(totalTimeMs)}`,
-    downtimeMs === undefined ? undefined : `paused the guest for ${formatDurationMs(downtimeMs)}`,
     transferredBytes === undefined ? undefined : `moved ${formatBytes(transferredBytes)}`,
   ].filter((part) => part !== undefined);
-  return parts.length === 0 ? [] : [`It ${parts.join(', ')}.`];
+  return parts.length === 0 ? [] : [`The migration ${parts.join(' and ')}.`];
 }
 
 function parseBandwidth(text: string | undefined): bigint | undefined {

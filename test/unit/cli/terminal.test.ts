@@ -7,7 +7,7 @@ import { Terminal } from '../../../src/cli/terminal';
 class Recorder extends Writable {
   text = '';
   readonly isTTY: boolean;
-  readonly columns = 20;
+  columns = 20;
 
   constructor(isTTY = false) {
     super();
@@ -37,6 +37,12 @@ describe('cli terminal', () => {
     terminal.progress('pass 2 of very very very many');
     terminal.endProgress();
     assert.equal(stderr.text, '\rpass 1\x1b[K\rpass 2 of very ver…\x1b[K\r\x1b[K');
+  });
+
+  it('takes a terminal of no size for one of 80 columns', () => {
+    const stderr = Object.assign(new Recorder(true), { columns: 0 });
+    new Terminal(new Recorder(), stderr).progress('x'.repeat(100));
+    assert.equal(stderr.text, `\r${'x'.repeat(78)}…\x1b[K`);
   });
 
   it('takes the progress line away for a note and puts it back', () => {
