@@ -1,6 +1,5 @@
-import { readlink } from 'node:fs/promises';
 import path from 'node:path';
-import { listPids, readProcess } from './process';
+import { listPids, readCwd, readProcess } from './process';
 import { readOptions } from './qemuOptions';
 import type { QemuProcess } from './types';
 
@@ -25,7 +24,7 @@ export async function discoverQemus(
     (await listPids(procRoot)).map(async (pid) => {
       const process = await readProcess(pid, procRoot);
       if (process === undefined || !looksLikeQemu(process)) return [];
-      const cwd = await readlink(path.join(procRoot, String(pid), 'cwd')).catch(() => '/');
+      const cwd = await readCwd(pid, procRoot);
       const { name, sockets } = readQmpOptions(process.args);
       const absolute = sockets.map((socket) => path.resolve(cwd, socket));
       return absolute.length === 0 ? [] : [{ process, name, sockets: absolute }];
@@ -59,10 +58,10 @@ export function readQmpOptions(args: readonly string[]): {
       case 'qmp':
       case 'qmp-pretty': {
         if (value.startsWith('chardev:')) controlChardevs.push(value.slice('chardev:'.length));
-        const { first, options } = readOptions(value);
-        if (first?.startsWith('unix:') === true && isServer(options)) {
-          sockets.push(first.slice('unix:'.length));
-        }
+        if (!value.startsWith('unix:')) return;
+        const { first, options } = readOptions(value.slice('unix:'.length));
+        const socketPath = first ?? options.get('path');
+        if (socketPath !== undefined && isFileServer(options)) sockets.push(socketPath);
         return;
       }
       case 'chardev': {
@@ -70,7 +69,7 @@ export function readQmpOptions(args: readonly string[]): {
         const id = options.get('id');
         const socketPath = options.get('path');
         const isSocket = (first ?? options.get('backend')) === 'socket';
-        if (isSocket && id !== undefined && socketPath !== undefined && isServer(options)) {
+        if (isSocket && id !== undefined && socketPath !== undefined && isFileServer(options)) {
           chardevPaths.set(id, socketPath);
         }
         return;
@@ -99,6 +98,12 @@ export function readQmpOptions(args: readonly string[]): {
   return { name, sockets: [...new Set(sockets)] };
 }
 
-function isServer(options: ReadonlyMap<string, string>): boolean {
-  return !['off', 'no', undefined].includes(options.get('server'));
+/** QEMU listens, and on a path of the file system: an abstract name is none. */
+function isFileServer(options: ReadonlyMap<string, string>): boolean {
+  return isOn(options.get('server')) && !isOn(options.get('abstract'));
+}
+
+/** The words that QEMU takes for "on" (`qapi_bool_parse`). */
+function isOn(value: string | undefined): boolean {
+  return value !== undefined && ['on', 'yes', 'true', 'y'].includes(value);
 }

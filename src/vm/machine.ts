@@ -1,11 +1,17 @@
 import path from 'node:path';
 import { QmpConnection, type QmpEvent } from '../qmp/connection';
 import { Emitter, type Disposable } from '../qmp/emitter';
-import { QmpConnectError, QmpError, type CloseReason } from '../qmp/errors';
+import {
+  QmpClosedError,
+  QmpConnectError,
+  QmpError,
+  QmpProtocolError,
+  type CloseReason,
+} from '../qmp/errors';
 import type { JsonObject } from '../qmp/json';
 import { Backoff } from './backoff';
 import { loadFacts, readPart } from './facts';
-import { findListener } from './process';
+import { findListener, isAlive, isSameProcess } from './process';
 import {
   NotConnectedError,
   type FactPart,
@@ -62,12 +68,18 @@ const partsByEvent: Readonly<Record<string, readonly FactPart[]>> = {
   DEVICE_DELETED: ['devices'],
 };
 
+/** One try to connect; everybody who asks meanwhile waits for its end. */
+interface Attempt {
+  readonly abort: AbortController;
+  end: Promise<void> | undefined;
+}
+
 /** One QEMU behind one QMP socket: keeps the connection and the one snapshot. */
 export class Machine implements MachineHandle, Disposable {
   readonly id: string;
   private current: MachineSnapshot;
   private live: QmpConnection | undefined;
-  private attempt: AbortController | undefined;
+  private attempt: Attempt | undefined;
   private retryTimer: NodeJS.Timeout | undefined;
   private pollTimer: NodeJS.Timeout | undefined;
   private settleTimer: NodeJS.Timeout | undefined;
@@ -99,6 +111,11 @@ export class Machine implements MachineHandle, Disposable {
     return this.current;
   }
 
+  /** From now on somebody else answers for the machine's being on the list. */
+  adopt(origin: MachineOrigin): void {
+    this.update({ origin }, ['identity']);
+  }
+
   connection(): QmpConnection {
     if (this.live === undefined || this.current.state.kind !== 'ready') {
       throw new NotConnectedError(this.current);
@@ -108,20 +125,30 @@ export class Machine implements MachineHandle, Disposable {
 
   /**
    * Connects and reads everything. On failure the machine is `lost` and, with `autoReconnect`,
-   * tried again. Does nothing when connected already.
+   * tried again. Does nothing when connected already, and joins an attempt that is under way.
    *
    * @throws {QmpConnectError} why it could not be done
    */
   async connect(): Promise<void> {
-    if (this.live !== undefined || this.attempt !== undefined) return;
+    if (this.live !== undefined) return;
+    const attempt = this.attempt ?? this.beginAttempt();
+    await attempt.end;
+  }
+
+  private beginAttempt(): Attempt {
     clearTimeout(this.retryTimer);
-    const attempt = new AbortController();
+    const attempt: Attempt = { abort: new AbortController(), end: undefined };
     this.attempt = attempt;
+    attempt.end = this.tryToConnect(attempt.abort.signal);
+    return attempt;
+  }
+
+  private async tryToConnect(signal: AbortSignal): Promise<void> {
     this.update({ state: { kind: 'connecting' } }, ['state']);
     try {
-      await this.open(attempt.signal);
+      await this.open(signal);
     } catch (error) {
-      if (attempt.signal.aborted) return;
+      if (signal.aborted) return;
       this.attempt = undefined;
       const failure = asConnectError(this.id, error);
       this.lose(failure.closeReason);
@@ -141,6 +168,8 @@ export class Machine implements MachineHandle, Disposable {
       connection.close();
       return;
     }
+    // A monitor serves one client: whoever gives up must not hold it until the last answer came.
+    signal.addEventListener('abort', () => connection.close(), { once: true });
     // Listening before reading: what changes in between is then read again, never missed.
     const listening = connection.onEvent((event) => this.handleEvent(event));
     void connection.closed.then((reason) => {
@@ -155,6 +184,7 @@ export class Machine implements MachineHandle, Disposable {
       this.backoff.reset();
       const label = facts.name ?? this.options.discovered?.name ?? path.basename(this.id);
       this.update({ facts, label, state: { kind: 'ready' } }, everyPart);
+      if (this.settleTimer === undefined) this.readStale();
       if (connection.closeReason !== undefined) this.lose(connection.closeReason);
     } catch (error) {
       connection.close();
@@ -165,17 +195,22 @@ export class Machine implements MachineHandle, Disposable {
 
   /** Finds the process behind the socket anew; `undefined` where `/proc` does not tell. */
   async identify(): Promise<QemuProcess | undefined> {
-    const process = await findListener(this.options.socketPath, this.options.procRoot);
-    if (process !== undefined && process.startTicks !== this.current.process?.startTicks) {
-      this.update({ process }, ['identity']);
-    }
+    const { socketPath, procRoot } = this.options;
+    const process = await findListener(socketPath, procRoot);
+    const known = this.current.process;
+    const changed =
+      process === undefined
+        ? // Its end would be taken for the end of the QEMU that listens now.
+          known !== undefined && !(await isAlive(known, procRoot))
+        : known === undefined || !isSameProcess(process, known);
+    if (changed) this.update({ process }, ['identity']);
     return process;
   }
 
   /** Ends the connection and stays away until `connect`. */
   disconnect(): void {
     clearTimeout(this.retryTimer);
-    this.attempt?.abort();
+    this.attempt?.abort.abort();
     this.attempt = undefined;
     const { live } = this;
     if (live !== undefined) {
@@ -183,6 +218,7 @@ export class Machine implements MachineHandle, Disposable {
       this.live = undefined;
       live.close();
     }
+    this.stale.clear();
     this.schedulePoll();
     this.update({ state: { kind: 'idle' } }, ['state']);
   }
@@ -251,10 +287,12 @@ export class Machine implements MachineHandle, Disposable {
 
   private readStale(): void {
     this.settleTimer = undefined;
+    // Until the first reading is done, what changed meanwhile has to wait.
+    if (this.live === undefined || this.stale.size === 0) return;
     const parts = [...this.stale];
     this.stale.clear();
     // A connection that is lost meanwhile is told by its own state.
-    if (this.current.state.kind === 'ready') this.refresh(parts).catch(ignore);
+    this.refresh(parts).catch(ignore);
   }
 
   private lose(reason: CloseReason): void {
@@ -278,14 +316,18 @@ export class Machine implements MachineHandle, Disposable {
       this.pollTimer = undefined;
       return;
     }
-    this.pollTimer ??= setTimeout(() => {
+    if (this.pollTimer !== undefined) return;
+    const timer = setTimeout(() => {
       void this.refresh(['migration', 'status'])
         .catch(ignore)
         .then(() => {
+          // Let go, and perhaps held again, while the answer was on its way.
+          if (this.pollTimer !== timer) return;
           this.pollTimer = undefined;
           this.schedulePoll();
         });
     }, pollIntervalMs);
+    this.pollTimer = timer;
   }
 
   private update(patch: Partial<MachineSnapshot>, parts: readonly MachinePart[]): void {
@@ -310,9 +352,18 @@ function ignore(): void {
 
 function asConnectError(socketPath: string, error: unknown): QmpConnectError {
   if (error instanceof QmpConnectError) return error;
-  const closeReason: CloseReason =
-    error instanceof QmpError && 'closeReason' in error
-      ? (error.closeReason as CloseReason)
-      : { kind: 'io-error', code: 'UNKNOWN', message: String(error) };
-  return new QmpConnectError(socketPath, closeReason, { cause: error });
+  return new QmpConnectError(socketPath, closeReasonOf(error), { cause: error });
+}
+
+/** Why the first reading failed: the connection ended, or QEMU did not answer as a QEMU does. */
+function closeReasonOf(error: unknown): CloseReason {
+  if (error instanceof QmpClosedError) return error.closeReason;
+  const { message } = error instanceof Error ? error : { message: String(error) };
+  return {
+    kind: 'protocol-error',
+    error:
+      error instanceof QmpProtocolError
+        ? error
+        : new QmpProtocolError('unexpected', message, '', { cause: error }),
+  };
 }

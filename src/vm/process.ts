@@ -1,4 +1,4 @@
-import { readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { QemuProcess } from './types';
 
@@ -11,45 +11,81 @@ const unconnected = '01';
 /**
  * The process that listens on a UNIX socket path, from the socket's inode in `/proc/net/unix` and
  * the holder of that inode in `/proc/PID/fd`. `undefined` when it cannot be told: another user's
- * process, another mount or network namespace, no `/proc`.
+ * process, another mount or network namespace, a path that two listen on (QEMU takes one over
+ * without a word, and both stay in the table), no `/proc`.
  */
 export async function findListener(
   socketPath: string,
   procRoot = defaultProcRoot,
 ): Promise<QemuProcess | undefined> {
-  const inodes = listenerInodes(await readText(path.join(procRoot, 'net/unix')), socketPath);
-  if (inodes.size === 0) return undefined;
+  const real = await realPath(socketPath);
+  const names = [path.basename(socketPath), path.basename(real)];
+  const exact = new Map<string, string>();
+  const relative = new Map<string, string>();
+  for (const [link, file] of listeners(await readText(path.join(procRoot, 'net/unix')))) {
+    if (!names.includes(path.basename(file))) continue;
+    if (!path.isAbsolute(file)) relative.set(link, file);
+    // Bound by another way to the same file, such as `/var/run` for `/run`.
+    else if (file === socketPath || (await realPath(file)) === real) exact.set(link, file);
+  }
+  if (exact.size > 1) return undefined;
+  const wanted = exact.size === 1 ? exact : relative;
+  if (wanted.size === 0) return undefined;
   for (const pid of await listPids(procRoot)) {
-    if (await holdsSocket(procRoot, pid, inodes)) return readProcess(pid, procRoot);
+    const file = await heldSocket(procRoot, pid, wanted);
+    if (file === undefined) continue;
+    const cwd = await readCwd(pid, procRoot);
+    if (path.isAbsolute(file) || (await realPath(path.resolve(cwd, file))) === real) {
+      return readProcess(pid, procRoot);
+    }
   }
   return undefined;
 }
 
-function listenerInodes(table: string, socketPath: string): ReadonlySet<string> {
-  const inodes = new Set<string>();
+/** Sockets that listen: by their link in `/proc/PID/fd`, the path that they were bound to. */
+function listeners(table: string): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
   for (const line of table.split('\n')) {
-    // Num RefCount Protocol Flags Type St Inode Path
-    const [, , , flags, , state, inode, ...rest] = line.trim().split(/ +/);
-    if (flags !== acceptingConnections || state !== unconnected || inode === undefined) continue;
-    if (rest.join(' ') === socketPath) inodes.add(`socket:[${inode}]`);
+    // Num RefCount Protocol Flags Type St Inode Path; the path may hold spaces.
+    const [, flags, state, inode, file] =
+      /^\S+ +\S+ +\S+ +(\S+) +\S+ +(\S+) +(\d+) (.+)$/.exec(line.trimStart()) ?? [];
+    if (flags !== acceptingConnections || state !== unconnected) continue;
+    if (inode !== undefined && file !== undefined) found.set(`socket:[${inode}]`, file);
   }
-  return inodes;
+  return found;
 }
 
-async function holdsSocket(
+/** The bound path of that one of `sockets` which the process holds. */
+async function heldSocket(
   procRoot: string,
   pid: number,
-  inodes: ReadonlySet<string>,
-): Promise<boolean> {
+  sockets: ReadonlyMap<string, string>,
+): Promise<string | undefined> {
   const directory = path.join(procRoot, String(pid), 'fd');
   try {
     for (const fd of await readdir(directory)) {
-      if (inodes.has(await readlink(path.join(directory, fd)))) return true;
+      const file = sockets.get(await readLinkOfFd(path.join(directory, fd)));
+      if (file !== undefined) return file;
     }
   } catch {
     // Another user's process, or one that ended meanwhile.
   }
-  return false;
+  return undefined;
+}
+
+/** Empty for a descriptor that was closed meanwhile: the others still count. */
+async function readLinkOfFd(file: string): Promise<string> {
+  return readlink(file).catch(() => '');
+}
+
+/** The directory that a process's relative paths start from; `/` when we may not know. */
+export async function readCwd(pid: number, procRoot = defaultProcRoot): Promise<string> {
+  return readlink(path.join(procRoot, String(pid), 'cwd')).catch(() => '/');
+}
+
+/** With all links followed; the path itself where that cannot be done. */
+async function realPath(file: string): Promise<string> {
+  return realpath(file).catch(() => file);
 }
 
 /** All process ids below `procRoot`, unordered; empty where there is no such folder. */
@@ -94,6 +130,14 @@ export async function isAlive(
 ): Promise<boolean> {
   const directory = path.join(procRoot, String(process.pid));
   return (await readStartTicks(directory)) === process.startTicks;
+}
+
+/** Whether both are one process, and not two that had the same pid one after the other. */
+export function isSameProcess(
+  a: Pick<QemuProcess, 'pid' | 'startTicks'>,
+  b: Pick<QemuProcess, 'pid' | 'startTicks'>,
+): boolean {
+  return a.pid === b.pid && a.startTicks === b.startTicks;
 }
 
 async function readStartTicks(directory: string): Promise<bigint | undefined> {

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { Emitter, type Disposable, type Event } from '../qmp/emitter';
 import { discoverQemus } from './discovery';
 import { Machine, type MachineOptions } from './machine';
+import { isSameProcess } from './process';
 import { expandSocketPatterns } from './socketPatterns';
 import type { MachineChange, MachineHandle, MachineId, MachineOrigin } from './types';
 
@@ -126,27 +127,34 @@ export class MachineRegistry implements Disposable {
       if (origin === 'setting' && !paths.has(id)) this.drop(id);
     }
     for (const socketPath of paths) {
-      if (this.byId.has(socketPath)) continue;
+      const known = this.byId.get(socketPath);
+      if (known !== undefined && known.snapshot.origin !== 'discovered') continue;
+      // The search may have come first.
+      known?.adopt('setting');
       // Its state tells why it failed.
-      this.add(socketPath, 'setting').connect().catch(ignore);
+      (known ?? this.add(socketPath, 'setting')).connect().catch(ignore);
     }
   }
 
   /**
    * Looks for running QEMUs and lists those that are not known by any of their sockets.
-   * Discovered ones that are gone leave the list, unless somebody connected them.
+   * Discovered ones that are gone leave the list, unless somebody connected them: those are tried
+   * again, as their rows say.
    */
   async discover(): Promise<void> {
     const { procRoot } = this.options;
     const found = await discoverQemus(procRoot === undefined ? {} : { procRoot });
     if (this.disposed) return;
     for (const { snapshot } of this.machines) {
-      const { id, origin, state } = snapshot;
-      const quiet = state.kind === 'idle' || state.kind === 'lost';
+      const { id, origin, state, process } = snapshot;
+      if (origin !== 'discovered' || state.kind !== 'idle') continue;
       const qemu = found.find(({ sockets }) => sockets.includes(id));
+      const gone =
+        qemu === undefined || process === undefined || !isSameProcess(qemu.process, process);
       // A QEMU may have several monitors; one that we know by another of them is listed once.
-      const known = qemu?.sockets.some((socket) => socket !== id && this.byId.has(socket));
-      if (origin === 'discovered' && quiet && known !== false) this.drop(id);
+      if (gone || qemu.sockets.some((socket) => socket !== id && this.byId.has(socket))) {
+        this.drop(id);
+      }
     }
     for (const qemu of found) {
       const [first] = qemu.sockets;

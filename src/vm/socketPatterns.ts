@@ -13,7 +13,8 @@ export async function expandSocketPatterns(patterns: readonly string[]): Promise
     patterns
       .filter((pattern) => path.isAbsolute(pattern))
       .map(async (pattern) => {
-        if (!hasMagic(pattern)) return [path.resolve(pattern)];
+        // A path may hold the characters of a glob, such as `vm[1].qmp`.
+        if (!hasMagic(pattern) || (await isSocket(pattern))) return [path.resolve(pattern)];
         const matches = await glob(pattern, { absolute: true, dot: true, nodir: true });
         const sockets = await Promise.all(matches.map(isSocket));
         return matches.filter((_, index) => sockets[index]).sort();

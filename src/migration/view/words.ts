@@ -138,7 +138,7 @@ export function explainClose(reason: CloseReason, path: string): Explanation {
 }
 
 function explainProtocol(error: QmpProtocolError, path: string): Explanation {
-  const said = error.excerpt === '' ? '' : ` It said: ${error.excerpt}`;
+  const said = error.excerpt === '' ? '' : ` It said: "${error.excerpt}".`;
   switch (error.problem) {
     case 'not-qmp':
     case 'garbage':
@@ -214,7 +214,10 @@ function explainFdPass(error: FdPassError): Explanation {
 }
 
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  const message = error instanceof Error ? error.message : error;
+  return typeof message === 'string' && message.trim() !== ''
+    ? message
+    : 'Something went wrong; the log may tell more';
 }
 
 /** QEMU's texts end without a stop, ours with one. */
