@@ -1,0 +1,109 @@
+import { strict as assert } from 'node:assert';
+import type { Locator } from 'playwright-core';
+import { provisionQemu } from '../../scripts/lib/qemu';
+import { startSandbox, type Sandbox } from '../../scripts/lib/sandbox';
+import { openWorkbench, type Workbench } from '../support/workbench';
+
+describe('a person migrates a guest', () => {
+  let sandbox: Sandbox;
+  let workbench: Workbench;
+
+  before(async () => {
+    sandbox = await startSandbox(await provisionQemu('11.1'));
+    const { folder, settings } = sandbox;
+    workbench = await openWorkbench({ folder, settings });
+  });
+
+  after(async () => {
+    await workbench.close();
+    await sandbox.stop();
+  });
+
+  const row = (text: string): Locator =>
+    workbench.page.locator('.part.sidebar .monaco-list-row').filter({ hasText: text }).first();
+  const choice = (text: string): Locator =>
+    workbench.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: text }).first();
+  /** Waits for the question, since the list of the one before looks alike. */
+  const answer = async (question: string, text: string): Promise<void> => {
+    await workbench.page.locator(`.quick-input-widget input[placeholder*="${question}"]`).waitFor();
+    await choice(text).click();
+  };
+
+  it('finds both machines in the sidebar, with what they do', async () => {
+    const icon = workbench.page.locator('.part.activitybar [aria-label*="QEMU Migration"]').first();
+    await icon.click();
+    await row('sandbox-source').filter({ hasText: 'running' }).waitFor();
+    await row('sandbox-target').filter({ hasText: 'waiting for a migration' }).waitFor();
+    await row('Backend transfer').filter({ hasText: 'not in this QEMU' }).waitFor();
+  });
+
+  it('turns a capability on by its checkbox, and QEMU has it', async () => {
+    await row('Capabilities').click();
+    const capability = row('auto-converge');
+    await capability.scrollIntoViewIfNeeded();
+    await capability
+      .locator('.monaco-checkbox, .custom-view-tree-node-item-checkbox')
+      .first()
+      .click();
+    await row('auto-converge').filter({ hasText: /auto-converge\s*on/ }).waitFor();
+    const reply = (await sandbox.source.probe('query-migrate-capabilities')) as {
+      capability: string;
+      state: boolean;
+    }[];
+    assert.ok(reply.some(({ capability: name, state }) => name === 'auto-converge' && state));
+    await row('Capabilities').click();
+  });
+
+  it('types a limit with a unit, is told what is wrong with it, and sets it', async () => {
+    await workbench.runCommand('QEMU Migration: Set Parameter...');
+    await choice('sandbox-source').click();
+    await workbench.page.keyboard.type('downtime-limit');
+    await choice('downtime-limit').click();
+    await workbench.page.getByText('sandbox-source: downtime-limit').waitFor();
+    const input = workbench.page.locator('.quick-input-widget input[type="text"]');
+    await input.fill('3000 s');
+    await workbench.page
+      .locator('.quick-input-message')
+      .getByText(/between/)
+      .waitFor();
+    await input.fill('0.4 s');
+    await workbench.page.keyboard.press('Enter');
+    await assertEventually(async () => {
+      const parameters = (await sandbox.source.probe('query-migrate-parameters')) as {
+        'downtime-limit': number;
+      };
+      assert.equal(parameters['downtime-limit'], 400);
+    });
+  });
+
+  it('migrates from the palette, and reads where the guest is', async () => {
+    await sandbox.source.waitForRounds(1);
+    await workbench.runCommand('QEMU Migration: Migrate to...');
+    await answer('Which machine is to move?', 'sandbox-source');
+    await answer('Which QEMU takes the guest over?', 'sandbox-target');
+    await answer('How shall the guest travel?', 'Passed descriptors');
+    await answer('How fast may it go?', 'No limit for this run');
+    await row('sandbox-source').filter({ hasText: 'guest has gone to the target' }).waitFor();
+    // A workbench that is driven by tests keeps its messages in the centre.
+    await workbench.runCommand('Notifications: Show Notifications');
+    const message = workbench.page.locator('.notifications-center');
+    await message.getByText(/The guest runs on sandbox-target/).waitFor();
+    await message.getByText(/Quit sandbox-source soon, and never continue it/).waitFor();
+    await row('sandbox-target').filter({ hasText: 'running' }).waitFor();
+    assert.equal(await sandbox.source.guestStatus(), 'postmigrate');
+    assert.equal(await sandbox.target.guestStatus(), 'running');
+    await sandbox.target.waitForRounds(2);
+  });
+});
+
+async function assertEventually(check: () => Promise<void>): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await check();
+      return;
+    } catch (error) {
+      if (attempt >= 50) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
