@@ -11,6 +11,7 @@ interface Cost {
   readonly machines: number;
   readonly ready: number;
   readonly connectMs: number;
+  readonly burstCpuMs: number;
   readonly heapBytesEach: number;
   readonly residentBytesEach: number;
   readonly cpuShare: number;
@@ -27,7 +28,11 @@ export async function measureIdle(): Promise<void> {
     printTable(`${cost.ready} machines, connected and idle`, [
       { what: 'connecting, each', measured: milliseconds(cost.connectMs / cost.machines) },
       {
-        what: 'processor time',
+        what: 'connecting and finding the process, each',
+        measured: `${milliseconds(cost.burstCpuMs / cost.machines)} of processor time`,
+      },
+      {
+        what: 'processor time, idle',
         measured: `${(cost.cpuShare * 100).toFixed(2)} % of a core`,
         goal: `< ${cpuGoal * 100} %`,
         met: cost.cpuShare < cpuGoal,
