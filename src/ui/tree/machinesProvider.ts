@@ -10,6 +10,12 @@ import { toTreeItem } from './toTreeItem';
 /** Changes that follow each other within this time are drawn together. */
 const mergeMs = 100;
 
+/**
+ * VS Code waits for 200 ms of silence before it draws; a steady stream of changes that are closer to
+ * each other would never be drawn.
+ */
+const quietMs = 250;
+
 interface Entry {
   readonly node: ViewNode;
   readonly parent: NodeHandle | undefined;
@@ -25,6 +31,7 @@ export class MachinesProvider implements TreeDataProvider<NodeHandle>, Disposabl
   private roots = new Map<MachineId, ViewNode>();
   private readonly stale = new Set<MachineId>();
   private timer: NodeJS.Timeout | undefined;
+  private firedAt = 0;
   private readonly treeChanges = new EventEmitter<NodeHandle[] | undefined>();
   private readonly subscriptions: readonly { dispose(): void }[];
 
@@ -86,8 +93,9 @@ export class MachinesProvider implements TreeDataProvider<NodeHandle>, Disposabl
     clearTimeout(this.timer);
     this.timer = undefined;
     const changed = this.update();
-    if (changed === 'list') this.treeChanges.fire(undefined);
-    else if (changed.length > 0) this.treeChanges.fire([...changed]);
+    if (changed !== 'list' && changed.length === 0) return;
+    this.firedAt = Date.now();
+    this.treeChanges.fire(changed === 'list' ? undefined : [...changed]);
   }
 
   dispose(): void {
@@ -97,7 +105,8 @@ export class MachinesProvider implements TreeDataProvider<NodeHandle>, Disposabl
 
   private markStale(ids: readonly MachineId[]): void {
     for (const id of ids) this.stale.add(id);
-    this.timer ??= setTimeout(() => this.flush(), mergeMs);
+    const wait = Math.max(mergeMs, this.firedAt + quietMs - Date.now());
+    this.timer ??= setTimeout(() => this.flush(), wait);
   }
 
   /** Brings rows and register up to date; says what has to be drawn again. */
