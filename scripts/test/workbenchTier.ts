@@ -1,7 +1,7 @@
 import { readFile, realpath, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { runTests } from '@vscode/test-electron';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 import type { TestResult } from '../../test/support/mochaRun';
 import { openWorkbench } from '../../test/support/workbench';
 import { findProgram } from '../lib/packages';
@@ -62,9 +62,23 @@ export async function bundleTests(): Promise<void> {
     mainFields: ['module', 'main'],
     external: ['vscode', 'mocha', 'playwright-core', 'tsx', 'esbuild'],
     outfile: bundle,
+    plugins: [keepPlaces],
     logLevel: 'warning',
   });
 }
+
+/** A bundled file lies elsewhere, but what it looks up beside itself (recordings) does not: keep its place. */
+const keepPlaces: Plugin = {
+  name: 'keep places',
+  setup: (bundler) => {
+    bundler.onLoad({ filter: /[\\/](test|scripts)[\\/].*\.ts$/ }, async ({ path }) => {
+      const source = await readFile(path, 'utf8');
+      const place = JSON.stringify(dirname(path));
+      const contents = source.replaceAll(/\bimport\.meta\.dirname\b|\b__dirname\b/g, place);
+      return { contents, loader: 'ts' };
+    });
+  },
+};
 
 async function runInBrowser(): Promise<string> {
   const workbench = await openWorkbench({ extensionTests: bundle });
