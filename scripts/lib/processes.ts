@@ -21,6 +21,7 @@ export interface OwnedProcess {
 
 /** What we started and is still there. Ended by pid, never by name: other QEMUs on this machine are not ours. */
 const owned = new Set<ChildProcess>();
+const helpers = new Set<ChildProcess>();
 const directories = new Set<string>();
 let guarded = false;
 
@@ -29,15 +30,25 @@ function guardExit(): void {
   guarded = true;
   process.on('exit', () => {
     for (const child of owned) child.kill('SIGKILL');
-    for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+    // Retried, because what was killed just now may still be writing.
+    const options = { recursive: true, force: true, maxRetries: 5, retryDelay: 50 };
+    for (const directory of directories) rmSync(directory, options);
   });
   // A listener replaces Node's default end, so a signal that nobody else handles must still end us.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    const onSignal = () => {
+    process.on(signal, () => {
       if (process.listenerCount(signal) > 1) return;
-      process.exit(signal === 'SIGINT' ? 130 : 143);
-    };
-    process.on(signal, onSignal);
+      void endHelpers().then(() => process.exit(signal === 'SIGINT' ? 130 : 143));
+    });
+  }
+  // npm passes a signal on to the shell between us, which ends without telling us: notice that it is gone.
+  const parent = process.ppid;
+  if (process.env['npm_lifecycle_event'] !== undefined) {
+    const watch = setInterval(() => {
+      if (process.ppid === parent) return;
+      clearInterval(watch);
+      process.kill(process.pid, 'SIGTERM');
+    }, 500).unref();
   }
 }
 
@@ -54,27 +65,41 @@ export function temporaryDirectory(purpose: string): { path: string; remove: () 
   return { path, remove };
 }
 
+/** Asks our own scripts to end and gives them a moment to clean up after themselves. */
+async function endHelpers(): Promise<void> {
+  const ends = [...helpers].map((child) => {
+    child.kill('SIGTERM');
+    return new Promise((resolve) => child.once('exit', resolve));
+  });
+  const patience = new Promise((resolve) => setTimeout(resolve, 5000));
+  await Promise.race([Promise.all(ends), patience]);
+}
+
 const setpriv = ['/usr/bin/setpriv', '/bin/setpriv'].find((path) => existsSync(path));
 
 /**
  * Starts a process that ends with us: recorded and killed at our exit and, where `setpriv` (util-linux) is
  * there, by the kernel even if we are killed without a chance to clean up. `setpriv` replaces itself by the
- * program, so pid and /proc/PID/exe are the program's own.
+ * program, so pid and /proc/PID/exe are the program's own. `cleansUp`: a script of ours that started processes
+ * itself, so that it is asked to end before it is made to.
  */
 export async function spawnOwned(
   command: string,
   args: readonly string[],
-  options: SpawnOptions = {},
+  options: SpawnOptions & { readonly cleansUp?: boolean } = {},
 ): Promise<OwnedProcess> {
   guardExit();
+  const deathSignal = options.cleansUp ? 'TERM' : 'KILL';
   const child =
     setpriv === undefined
       ? spawn(command, args, options)
-      : spawn(setpriv, ['--pdeathsig', 'KILL', '--', command, ...args], options);
+      : spawn(setpriv, ['--pdeathsig', deathSignal, '--', command, ...args], options);
   owned.add(child);
+  if (options.cleansUp) helpers.add(child);
   const exited = new Promise<ProcessEnd>((resolve) => {
     child.once('exit', (code, signal) => {
       owned.delete(child);
+      helpers.delete(child);
       resolve({ code, signal });
     });
   });

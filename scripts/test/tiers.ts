@@ -69,6 +69,7 @@ async function runMochaTier(tier: string, timeoutMs: number): Promise<TestResult
     const args = ['--import', 'tsx', script, resultsFile, String(timeoutMs), ...files];
     const child = await spawnOwned(process.execPath, args, {
       cwd: root,
+      cleansUp: true,
       stdio: ['ignore', 'inherit', 'inherit'],
     });
     const { code, signal } = await child.exited;
