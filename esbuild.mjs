@@ -1,4 +1,5 @@
 // Bundles the extension and the command-line program; `--watch` rebuilds on change, `--production` minifies.
+import { chmodSync } from 'node:fs';
 import { context } from 'esbuild';
 
 const watch = process.argv.includes('--watch');
@@ -16,7 +17,12 @@ const shared = {
 };
 
 const builds = [
-  { ...shared, entryPoints: ['src/extension.ts'], outfile: 'dist/extension.js', external: ['vscode'] },
+  {
+    ...shared,
+    entryPoints: ['src/extension.ts'],
+    outfile: 'dist/extension.js',
+    external: ['vscode'],
+  },
   {
     ...shared,
     entryPoints: ['src/cli/main.ts'],
@@ -31,3 +37,6 @@ for (const options of builds) {
   if (watch) await build.watch();
   else await build.dispose();
 }
+
+// It is a program: `bin` of package.json names it.
+chmodSync('dist/cli.js', 0o755);

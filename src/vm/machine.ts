@@ -11,7 +11,8 @@ import {
 import type { JsonObject } from '../qmp/json';
 import { Backoff } from './backoff';
 import { loadFacts, readPart } from './facts';
-import { findListener, isAlive, isSameProcess } from './process';
+import { findListener } from './listener';
+import { isAlive, isSameProcess } from './process';
 import {
   NotConnectedError,
   type FactPart,

@@ -1,6 +1,5 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { glob, hasMagic } from 'glob';
 
 /**
  * The absolute socket paths that a list of paths and globs names. A plain path is kept whether it
@@ -9,6 +8,9 @@ import { glob, hasMagic } from 'glob';
  * @param patterns relative ones are ignored: there is no folder that they would be relative to
  */
 export async function expandSocketPatterns(patterns: readonly string[]): Promise<string[]> {
+  if (patterns.length === 0) return [];
+  // Loaded when needed: most people name no sockets, and it is a good part of the bundle.
+  const { glob, hasMagic } = await import('glob');
   const lists = await Promise.all(
     patterns
       .filter((pattern) => path.isAbsolute(pattern))

@@ -5,7 +5,8 @@ import { copyFileSync, mkdirSync, symlinkSync, unlinkSync, writeFileSync } from 
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 import { discoverQemus, readQmpOptions } from '../../../src/vm/discovery';
-import { findListener, isAlive, readProcess } from '../../../src/vm/process';
+import { findListener } from '../../../src/vm/listener';
+import { isAlive, readProcess } from '../../../src/vm/process';
 import { addProcess } from './fakeProc';
 import { Stage } from './support';
 
