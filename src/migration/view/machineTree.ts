@@ -1,4 +1,5 @@
 import type { MachineSnapshot, VmFacts } from '../../vm/types';
+import { readMigrationInfo, stageOf } from '../run/migrationInfo';
 import type { RunRecord } from '../run/types';
 import { backendTransferNode } from './backendTransferNodes';
 import { migrationNode, runSummary } from './migrationNodes';
@@ -102,8 +103,14 @@ function readyLook(snapshot: MachineSnapshot, facts: VmFacts, run: RunRecord | u
   };
 }
 
+interface StatusLook {
+  readonly description: string;
+  readonly meaning: string;
+  readonly icon: NodeIcon;
+}
+
 /** QAPI `RunState` in words, with what it means for somebody who migrates. */
-function statusLook(facts: VmFacts): { description: string; meaning: string; icon: NodeIcon } {
+function statusLook(facts: VmFacts): StatusLook {
   const version = `QEMU ${versionText(facts)}`;
   const { status, running } = facts.runState;
   switch (status) {
@@ -114,11 +121,7 @@ function statusLook(facts: VmFacts): { description: string; meaning: string; ico
         icon: { codicon: 'vm-running', color: 'testing.iconPassed' },
       };
     case 'inmigrate':
-      return {
-        description: `waiting for a migration · ${version}`,
-        meaning: 'This QEMU was started with `-incoming` and has no guest yet.',
-        icon: { codicon: 'vm-outline', color: 'charts.blue' },
-      };
+      return incomingLook(facts, version);
     case 'postmigrate':
       return {
         description: `guest has gone to the target · ${version}`,
@@ -131,6 +134,36 @@ function statusLook(facts: VmFacts): { description: string; meaning: string; ico
         description: `${status} · ${version}`,
         meaning: running ? 'The guest runs here.' : 'The guest stands still.',
         icon: { codicon: 'vm', color: 'charts.yellow' },
+      };
+  }
+}
+
+/** A target that waits, receives, or is of no use any more. */
+function incomingLook(facts: VmFacts, version: string): StatusLook {
+  const started = 'This QEMU was started with `-incoming` and has no guest yet.';
+  switch (stageOf(readMigrationInfo(facts.migration).status)) {
+    case 'none':
+      return {
+        description: `waiting for a migration · ${version}`,
+        meaning: started,
+        icon: { codicon: 'vm-outline', color: 'charts.blue' },
+      };
+    case 'failed':
+    case 'cancelled':
+      return {
+        description: `used up by a migration that failed · ${version}`,
+        meaning: `${started} Its one attempt failed: quit it and start another.`,
+        icon: { codicon: 'vm-outline', color: 'problemsWarningIcon.foreground' },
+      };
+    case 'moving':
+    case 'paused-before-switchover':
+    case 'point-of-no-return':
+    case 'ending':
+    case 'completed':
+      return {
+        description: `receiving a guest · ${version}`,
+        meaning: started,
+        icon: { codicon: 'vm-outline', color: 'charts.blue' },
       };
   }
 }
