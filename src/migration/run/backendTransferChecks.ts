@@ -16,7 +16,12 @@ export function checkBackendTransfer(
   target: MachineSnapshot,
 ): readonly Obstacle[] {
   const offers = { source: backendTransferOf(source), target: backendTransferOf(target) };
-  if (wanted === 'off') return [];
+  if (wanted === 'off') {
+    return [
+      { side: source, offer: offers.source },
+      { side: target, offer: offers.target },
+    ].flatMap(({ side, offer }) => stillListed(side, offer));
+  }
   if (wanted === 'as-is') {
     const differ = isOn(offers.source) !== isOn(offers.target);
     if (differ) {
@@ -47,6 +52,20 @@ export function isOn(offer: BackendTransfer | undefined): boolean {
     case 'list':
       return offer.entries.length > 0;
   }
+}
+
+/** A run switches, but does not edit lists. */
+function stillListed(
+  { label }: MachineSnapshot,
+  offer: BackendTransfer | undefined,
+): readonly Obstacle[] {
+  if (offer?.kind !== 'list' || !isOn(offer)) return [];
+  return [
+    {
+      reason: `Backend transfer is a list in the QEMU of ${label} ("${offer.parameter}"), and it is not empty.`,
+      nextStep: `Set "${offer.parameter}" to an empty list.`,
+    },
+  ];
 }
 
 function unableFinding(

@@ -2,6 +2,7 @@ import type { MachineHandle, MachineSnapshot, VmFacts } from '../../vm/types';
 import { isMigrating } from '../../vm/machine';
 import { allCapabilities, allParameters, type Need } from '../settings/catalogue';
 import { formatBytes } from '../settings/units';
+import { isBackendTransferParameter } from '../settings/backendTransfer';
 import { checkBackendTransfer } from './backendTransferChecks';
 import { readMigrationInfo, stageOf } from './migrationInfo';
 import type { LocalMigrationRequest, Obstacle } from './types';
@@ -114,7 +115,7 @@ export function sourceObstacle(label: string, facts: VmFacts): readonly Obstacle
     ];
   }
   return info.blockedReasons.map((text) => ({
-    reason: `QEMU says that ${label} cannot be migrated now: ${text}`,
+    reason: `QEMU says that ${label} cannot be migrated now: ${text.replace(/\.$/, '')}.`,
     nextStep: 'Remove what blocks the migration.',
   }));
 }
@@ -207,6 +208,9 @@ function isOn(facts: VmFacts, capability: string): boolean {
   return facts.capabilities.some(({ name, enabled }) => name === capability && enabled);
 }
 
+/** They matter over `rdma:` alone, and no local migration goes that way. */
+const onlyOverRdma: ReadonlySet<string> = new Set(['rdma-pin-all', 'x-rdma-chunk-size']);
+
 /** What QEMU needs to be equal and would not notice, or notice by hanging. */
 function differences(source: VmFacts, target: VmFacts): readonly Obstacle[] {
   const nextStep = 'Make both sides equal.';
@@ -229,14 +233,16 @@ function differences(source: VmFacts, target: VmFacts): readonly Obstacle[] {
     });
   }
   for (const { name, sides } of allCapabilities) {
-    if (sides === 'both-equal' && isOn(source, name) !== isOn(target, name)) {
+    if (sides !== 'both-equal' || onlyOverRdma.has(name)) continue;
+    if (isOn(source, name) !== isOn(target, name)) {
       found.push({ reason: `${name} is on at one side only.`, nextStep });
     }
   }
   for (const { name, sides, needs } of allParameters) {
-    if (sides !== 'both-equal' || !(needs ?? []).every((need) => inUse(need, source, target))) {
-      continue;
-    }
+    if (sides !== 'both-equal' || onlyOverRdma.has(name)) continue;
+    // A run sets it on both sides, or checks it by the rules of its own.
+    if (isBackendTransferParameter(name)) continue;
+    if (!(needs ?? []).every((need) => inUse(need, source, target))) continue;
     const [a, b] = [source.parameters[name], target.parameters[name]];
     if (
       a !== undefined &&

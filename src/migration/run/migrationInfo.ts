@@ -1,8 +1,13 @@
 import * as z from 'zod/mini';
 import type { JsonObject } from '../../qmp/json';
 
+/** One odd field must not hide the others: QEMU's reasons and errors above all. */
+function lenient<T>(type: z.ZodMiniType<T>): z.ZodMiniType<T | undefined> {
+  return z.catch(z.optional(type), undefined);
+}
+
 /** QMP integers may come as bigint; these figures are shown, not sent, so a double will do. */
-const figure = z.optional(z.pipe(z.union([z.number(), z.bigint()]), z.transform(Number)));
+const figure = lenient(z.pipe(z.union([z.number(), z.bigint()]), z.transform(Number)));
 
 const ramShape = z.looseObject({
   total: figure,
@@ -15,13 +20,13 @@ const ramShape = z.looseObject({
 });
 
 const shape = z.looseObject({
-  status: z.optional(z.string()),
+  status: lenient(z.string()),
   'total-time': figure,
   downtime: figure,
   'expected-downtime': figure,
-  'error-desc': z.optional(z.string()),
-  'blocked-reasons': z.optional(z.array(z.string())),
-  ram: z.optional(ramShape),
+  'error-desc': lenient(z.string()),
+  'blocked-reasons': lenient(z.array(z.string())),
+  ram: lenient(ramShape),
 });
 
 /** QAPI `MigrationInfo`, the part that is shown; units in the names. */
@@ -42,29 +47,9 @@ export interface MigrationInfo {
   readonly pass: number | undefined;
 }
 
-const nothing: MigrationInfo = {
-  status: undefined,
-  totalTimeMs: undefined,
-  downtimeMs: undefined,
-  expectedDowntimeMs: undefined,
-  errorText: undefined,
-  blockedReasons: [],
-  totalBytes: undefined,
-  remainingBytes: undefined,
-  transferredBytes: undefined,
-  bytesPerSecond: undefined,
-  dirtyBytesPerSecond: undefined,
-  pass: undefined,
-};
-
 /** Reads an answer of `query-migrate`. What has an unexpected type is left out, never fatal. */
 export function readMigrationInfo(answer: JsonObject): MigrationInfo {
-  const parsed = z.safeParse(shape, answer);
-  if (!parsed.success) {
-    const status = answer['status'];
-    return { ...nothing, status: typeof status === 'string' ? status : undefined };
-  }
-  const info = parsed.data;
+  const info = z.parse(shape, answer);
   const { ram } = info;
   const dirtyPages = ram?.['dirty-pages-rate'];
   const pageSize = ram?.['page-size'];

@@ -86,6 +86,11 @@ export function backendTransferOf(
     : { kind: 'boolean', enabled: value === true, ...shared };
 }
 
+/** Whether a migration parameter is backend transfer under one of its names. */
+export function isBackendTransferParameter(name: string): boolean {
+  return parameterNames.some((known) => known === name);
+}
+
 function findParameter(schema: QmpSchema): SchemaMember | undefined {
   for (const name of parameterNames) {
     const member = schema.argument('migrate-set-parameters', name);

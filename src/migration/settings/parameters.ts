@@ -1,4 +1,4 @@
-import type { JsonValue } from '../../qmp/json';
+import { stringifyJson, type JsonValue } from '../../qmp/json';
 import type { SchemaType } from '../../qmp/schema';
 import type { MachineHandle, VmFacts } from '../../vm/types';
 import { parameterInfo, parseParameter, type ParameterInfo, type Unit } from './catalogue';
@@ -38,7 +38,7 @@ export function describeParameters(facts: VmFacts): readonly ParameterDescriptio
 /** One parameter; `undefined` when this QEMU has no such parameter. */
 export function describeParameter(facts: VmFacts, name: string): ParameterDescription | undefined {
   const member = facts.schema.argument(setCommand, name);
-  const value = facts.parameters[name];
+  const value = Object.hasOwn(facts.parameters, name) ? facts.parameters[name] : undefined;
   if (member === undefined && value === undefined) return undefined;
   const info = parameterInfo(name);
   const control = member === undefined ? controlOfValue(value) : controlOfType(member.type);
@@ -102,7 +102,7 @@ function isStringType(type: SchemaType): boolean {
 
 function controlOfValue(value: JsonValue | undefined): ParameterControl {
   if (typeof value === 'boolean') return 'boolean';
-  if (typeof value === 'number' || typeof value === 'bigint') return 'integer';
+  if (typeof value === 'bigint' || Number.isInteger(value)) return 'integer';
   return typeof value === 'string' ? 'string' : 'struct';
 }
 
@@ -115,12 +115,12 @@ export function formatParameterValue(description: ParameterDescription): string 
     return formatNumber(value, unit, description.info);
   }
   if (typeof value === 'string') return value === '' ? 'empty' : value;
-  return value === null || isEmpty(value) ? 'empty' : JSON.stringify(value);
+  return value === null || isEmpty(value) ? 'empty' : stringifyJson(value);
 }
 
 function formatNumber(value: number | bigint, unit: Unit, info: ParameterInfo | undefined): string {
   const text = formatQuantity(value, unit);
-  return BigInt(value) === 0n && info?.zeroMeans !== undefined
+  return Number(value) === 0 && info?.zeroMeans !== undefined
     ? `${text} (${info.zeroMeans})`
     : text;
 }
@@ -133,9 +133,12 @@ function isEmpty(value: object): boolean {
 export function editText(description: ParameterDescription): string {
   const { value, unit } = description;
   if (value === undefined || value === null) return '';
-  if (typeof value === 'object') return JSON.stringify(value);
+  if (typeof value === 'object') return stringifyJson(value);
   if (typeof value === 'boolean') return value ? 'on' : 'off';
-  return typeof value === 'string' ? value : editableQuantity(BigInt(value), unit);
+  if (typeof value === 'string') return value;
+  // QMP has fractions too, if no parameter of a QEMU that we know.
+  if (typeof value === 'number' && !Number.isInteger(value)) return String(value);
+  return editableQuantity(BigInt(value), unit);
 }
 
 export type InputResult =

@@ -16,6 +16,7 @@ export function migrationNode(
   const info = readMigrationInfo(facts.migration);
   const { description, icon, tags } = lookOf(snapshot.id, facts, info, run);
   const failure = facts.failures.migration;
+  const children = details(snapshot.id, info, run);
   return {
     id: `vm:${snapshot.id}/migration`,
     kind: 'migration',
@@ -28,10 +29,10 @@ export function migrationNode(
       fields: [['QMP', 'query-migrate']],
       ...(failure !== undefined && { warnings: [failure.message] }),
     },
-    expansion: 'expanded',
+    expansion: children.length === 0 ? 'leaf' : 'expanded',
     tags: ['migration', ...tags],
     spoken: `Migration, ${description}`,
-    children: details(snapshot.id, info, run),
+    children,
   };
 }
 

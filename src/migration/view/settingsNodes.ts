@@ -1,3 +1,4 @@
+import { stringifyJson } from '../../qmp/json';
 import type { MachineSnapshot, VmFacts } from '../../vm/types';
 import {
   capabilityInfo,
@@ -96,16 +97,10 @@ function parameterNode(snapshot: MachineSnapshot, description: ParameterDescript
     expansion: 'leaf',
     tags: ['parameter', 'copyable', description.control, ...(editable ? ['editable'] : [])],
     spoken: `${name}, ${[text, ...marks].join(', ')}`,
-    copyText: value === undefined ? '' : typeof value === 'string' ? value : plain(value),
+    copyText: value === undefined ? '' : typeof value === 'string' ? value : stringifyJson(value),
     ...(editable && { click: 'edit-parameter' as const }),
     children: [],
   };
-}
-
-function plain(value: NonNullable<ParameterDescription['value']> | null): string {
-  return JSON.stringify(value, (_, entry: unknown) =>
-    typeof entry === 'bigint' ? entry.toString() : entry,
-  );
 }
 
 function parameterFields(

@@ -51,7 +51,7 @@ export function explain(error: unknown): Explanation {
     };
   }
   if (error instanceof QmpProtocolError) {
-    return { headline: `What came from the socket is not QMP: ${error.message}` };
+    return { headline: `What came from the socket is not QMP: ${sentence(error.message)}` };
   }
   return explainOurs(error);
 }

@@ -77,8 +77,9 @@ function placeOfNic(server: FakeQmpServer): void {
     type: `pc-q35-10.2-machine`,
   };
   server.on('qom-get', ({ property }) => {
-    const answer = answers[String(property)];
-    if (answer === undefined) throw new FakeRefusal(`Property '${String(property)}' not found`);
+    const name = typeof property === 'string' ? property : '';
+    const answer = answers[name];
+    if (answer === undefined) throw new FakeRefusal(`Property '${name}' not found`);
     return answer;
   });
 }

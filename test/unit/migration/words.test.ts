@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'mocha';
+import { FdPassError } from '../../../src/fdpass/errors';
+import { HelperMissingError } from '../../../src/migration/methods/descriptorPair';
+import { TargetDeviceError } from '../../../src/migration/methods/targetDevices';
+import { RunRefusedError } from '../../../src/migration/run/checks';
+import { BackendTransferError } from '../../../src/migration/settings/backendTransfer';
+import { CapabilityNotTakenError } from '../../../src/migration/settings/capabilities';
+import {
+  closeText,
+  explain,
+  explainClose,
+  explanationText,
+} from '../../../src/migration/view/words';
+import {
+  QmpAbortedError,
+  QmpClosedError,
+  QmpCommandError,
+  QmpConnectError,
+  QmpError,
+  QmpProtocolError,
+  QmpTimeoutError,
+  type CloseReason,
+  type ProtocolProblem,
+} from '../../../src/qmp/errors';
+import { UnexpectedReplyError } from '../../../src/vm/queries';
+import { ListNotSavedError } from '../../../src/vm/registry';
+import { NotConnectedError } from '../../../src/vm/types';
+
+const file = '/run/a.qmp';
+
+const protocolError = new QmpProtocolError('bad-json', 'Not JSON', '{"a":');
+
+/** One of each kind; the compiler asks for the missing ones. */
+const closeReasons: {
+  readonly [Kind in CloseReason['kind']]: Extract<CloseReason, { kind: Kind }>;
+} = {
+  'qemu-quit': { kind: 'qemu-quit', guest: false, reason: 'host-qmp-quit' },
+  'peer-closed': { kind: 'peer-closed' },
+  'closed-by-us': { kind: 'closed-by-us' },
+  'protocol-error': { kind: 'protocol-error', error: protocolError },
+  'greeting-timeout': { kind: 'greeting-timeout', timeoutMs: 2000 },
+  'not-a-socket': { kind: 'not-a-socket' },
+  'no-permission': { kind: 'no-permission' },
+  'no-such-file': { kind: 'no-such-file' },
+  'connection-refused': { kind: 'connection-refused' },
+  'path-too-long': { kind: 'path-too-long', bytes: 130 },
+  'io-error': { kind: 'io-error', code: 'EIO', message: 'input/output error' },
+};
+
+const problems: { readonly [Problem in ProtocolProblem]: true } = {
+  garbage: true,
+  'too-large': true,
+  'bad-json': true,
+  'bad-utf8': true,
+  'not-qmp': true,
+  unexpected: true,
+};
+
+function checkSentences(text: string): void {
+  assert.match(text, /^\S.*[.!?)]$/s, text);
+  assert.doesNotMatch(text, /undefined|\[object|null|NaN|Error:|\.\./, text);
+}
+
+describe('an error in words', () => {
+  const idle = { id: file, label: 'a', state: { kind: 'idle' } } as const;
+  const missing = { kind: 'missing', sentence: 'The helper is not there.' } as const;
+
+  for (const [error, headline] of [
+    [
+      new QmpCommandError('migrate', 'GenericError', 'not now'),
+      /^QEMU refused migrate: not now\.$/,
+    ],
+    [new QmpTimeoutError('stop', 30_000), /did not answer stop within 30 s/],
+    [new QmpClosedError('cont', { kind: 'peer-closed' }), /before QEMU answered cont/],
+    [new QmpAbortedError('cont'), /cont: aborted\./],
+    [new QmpError('no socket'), /^no socket\.$/i],
+    [protocolError, /not QMP/],
+    [new NotConnectedError(idle), /^a is not connected\.$/],
+    [new RunRefusedError(['One.', 'Two.'], 'Do it.'), /^One\. Two\.$/],
+    [new BackendTransferError('absent', 'a', ['cpr-exec']), /a has no backend transfer/],
+    [new BackendTransferError('absent', 'a', []), /a has no backend transfer/],
+    [
+      new BackendTransferError('list', 'a', ['backend-transfer']),
+      /"backend-transfer", not a switch/,
+    ],
+    [new BackendTransferError('not-taken', 'a', ['local']), /"local" has not changed/],
+    [new CapabilityNotTakenError('xbzrle'), /change of xbzrle/],
+    [new HelperMissingError({ ...missing, searched: [] } as never), /helper is not there/],
+    [new FdPassError('crashed', 'the helper crashed', { stderr: ' boo ' }), /handed over/],
+    [new TargetDeviceError('nic0', 'nic0 could not be added.'), /nic0 could not be added/],
+    [new ListNotSavedError(new Error('disk full')), /could not be saved/],
+    [new UnexpectedReplyError('query-status', undefined), /answered query-status/],
+    [new Error('boom'), /boom\./],
+    ['a text', /a text\./],
+  ] as const) {
+    it(`${error instanceof Error ? `${error.name}: ` : ''}${String(headline)}`, () => {
+      const words = explain(error);
+      assert.match(words.headline, headline);
+      assert.doesNotMatch(explanationText(words), /undefined|\[object|NaN/);
+      checkSentences(words.headline);
+    });
+  }
+
+  it('has words even for what is no error at all', () => {
+    for (const thrown of [undefined, null, {}, 7, '', new Error(''), Symbol('x')]) {
+      checkSentences(explain(thrown).headline);
+    }
+  });
+
+  it('of the disk tells why, and what to do', () => {
+    const { detail, nextStep } = explain(new ListNotSavedError(new Error('disk full')));
+    assert.equal(detail, 'disk full');
+    assert.match(nextStep ?? '', /disk space/);
+  });
+
+  it('of the helper says that the other transport works', () => {
+    const words = explain(new FdPassError('crashed', 'the helper crashed', { stderr: ' boo ' }));
+    assert.equal(words.detail, 'boo');
+    assert.match(words.nextStep ?? '', /UNIX socket transport works/);
+  });
+});
+
+describe('the end of a connection in words', () => {
+  for (const reason of Object.values(closeReasons)) {
+    it(reason.kind, () => {
+      const { headline, detail, nextStep } = explainClose(reason, file);
+      for (const text of [closeText(reason), headline, detail, nextStep]) {
+        if (text !== undefined) checkSentences(text);
+      }
+      assert.deepEqual(explain(new QmpConnectError(file, reason)), explainClose(reason, file));
+    });
+  }
+
+  it('names the path and what to do wherever the path is at fault', () => {
+    for (const kind of [
+      'no-such-file',
+      'not-a-socket',
+      'no-permission',
+      'connection-refused',
+      'greeting-timeout',
+      'path-too-long',
+    ] as const) {
+      const { headline, nextStep } = explainClose(closeReasons[kind], file);
+      assert.ok(headline.includes(file), headline);
+      assert.ok(nextStep, kind);
+    }
+  });
+
+  it('tells a guest that shut down from a QEMU that was told to quit', () => {
+    const quit = closeReasons['qemu-quit'];
+    assert.match(closeText({ ...quit, guest: true }), /guest shut down/);
+    assert.match(closeText(quit), /QEMU quit \(host-qmp-quit\)/);
+  });
+
+  it('shows what came instead of QMP', () => {
+    for (const problem of Object.keys(problems) as ProtocolProblem[]) {
+      for (const excerpt of ['SSH-2.0', '']) {
+        const error = new QmpProtocolError(problem, 'Bad', excerpt);
+        const { headline } = explainClose({ kind: 'protocol-error', error }, file);
+        checkSentences(headline);
+        assert.ok(headline.includes(file) && headline.includes(excerpt), headline);
+      }
+    }
+  });
+});
