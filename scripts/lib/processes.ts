@@ -22,6 +22,7 @@ export interface OwnedProcess {
 /** What we started and is still there. Ended by pid, never by name: other QEMUs on this machine are not ours. */
 const owned = new Set<ChildProcess>();
 const helpers = new Set<ChildProcess>();
+const leaders = new Set<ChildProcess>();
 const directories = new Set<string>();
 let guarded = false;
 
@@ -30,6 +31,7 @@ function guardExit(): void {
   guarded = true;
   process.on('exit', () => {
     for (const child of owned) child.kill('SIGKILL');
+    for (const child of leaders) killGroup(child);
     // Retried, because what was killed just now may still be writing.
     const options = { recursive: true, force: true, maxRetries: 5, retryDelay: 50 };
     for (const directory of directories) rmSync(directory, options);
@@ -65,6 +67,14 @@ export function temporaryDirectory(purpose: string): { path: string; remove: () 
   return { path, remove };
 }
 
+function killGroup(leader: ChildProcess): void {
+  try {
+    if (leader.pid !== undefined) process.kill(-leader.pid, 'SIGKILL');
+  } catch {
+    // Nobody is left in it.
+  }
+}
+
 /** Asks our own scripts to end and gives them a moment to clean up after themselves. */
 async function endHelpers(): Promise<void> {
   const ends = [...helpers].map((child) => {
@@ -81,7 +91,7 @@ const setpriv = ['/usr/bin/setpriv', '/bin/setpriv'].find((path) => existsSync(p
  * Starts a process that ends with us: recorded and killed at our exit and, where `setpriv` (util-linux) is
  * there, by the kernel even if we are killed without a chance to clean up. `setpriv` replaces itself by the
  * program, so pid and /proc/PID/exe are the program's own. `cleansUp`: a script of ours that started processes
- * itself, so that it is asked to end before it is made to.
+ * itself, so that it is asked to end before it is made to. `detached`: leads a group, which ends with it.
  */
 export async function spawnOwned(
   command: string,
@@ -89,17 +99,20 @@ export async function spawnOwned(
   options: SpawnOptions & { readonly cleansUp?: boolean } = {},
 ): Promise<OwnedProcess> {
   guardExit();
-  const deathSignal = options.cleansUp ? 'TERM' : 'KILL';
+  const deathSignal = options.cleansUp || options.detached ? 'TERM' : 'KILL';
   const child =
     setpriv === undefined
       ? spawn(command, args, options)
       : spawn(setpriv, ['--pdeathsig', deathSignal, '--', command, ...args], options);
   owned.add(child);
   if (options.cleansUp) helpers.add(child);
+  if (options.detached) leaders.add(child);
   const exited = new Promise<ProcessEnd>((resolve) => {
     child.once('exit', (code, signal) => {
       owned.delete(child);
       helpers.delete(child);
+      // Its children may outlive it, the group's number stays theirs as long as they do.
+      if (leaders.delete(child)) killGroup(child);
       resolve({ code, signal });
     });
   });

@@ -96,6 +96,8 @@ export async function startVscodeServer(options: VscodeServerOptions): Promise<V
     // The server puts its own sockets there; in /tmp they would outlive it.
     env: { ...process.env, XDG_RUNTIME_DIR: data, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    // Its extension host waits for hours for a killed server to come back, unless the group ends.
+    detached: true,
   });
   let output = '';
   const port = await new Promise<number>((resolve, reject) => {

@@ -120,7 +120,7 @@ async function openInBrowser(sandbox: Sandbox, port: number): Promise<number> {
   process.stdout.write(`\nOpen ${address}\nCtrl-C here ends it.\n\n`);
   const { code, signal } = await server.process.exited;
   door.close();
-  // Ctrl-C in a terminal reaches the server as well, and before we have told it to end.
+  // Without a code it was ended by a signal: ours.
   if (signal === null && code !== 0)
     process.stderr.write(`VS Code's server ended:\n${server.output()}`);
   return code ?? 1;
