@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert';
-import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readlink, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { temporaryDirectory } from '../../scripts/lib/processes';
 import {
   provisionQemu,
   qemuVersions,
@@ -11,14 +11,16 @@ import {
 } from '../../scripts/lib/qemu';
 
 describe('the QEMUs that tests run', () => {
+  let temporary: ReturnType<typeof temporaryDirectory>;
   let directory: string;
 
   beforeEach(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'qm-'));
+    temporary = temporaryDirectory('builds');
+    directory = temporary.path;
   });
 
   afterEach(async () => {
-    await rm(directory, { recursive: true });
+    await temporary.remove();
   });
 
   for (const version of qemuVersions) {
