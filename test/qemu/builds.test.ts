@@ -14,7 +14,7 @@ describe('the QEMUs that tests run', () => {
   let temporary: ReturnType<typeof temporaryDirectory>;
   let directory: string;
 
-  beforeEach(async () => {
+  beforeEach(() => {
     temporary = temporaryDirectory('builds');
     directory = temporary.path;
   });
