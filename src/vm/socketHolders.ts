@@ -27,10 +27,13 @@ export class SocketHolders {
   async find(links: readonly string[], procRoot: string): Promise<ReadonlyMap<string, number>> {
     if (links.length === 0) return new Map();
     const known = this.last;
-    const found = await this.look(procRoot).found;
-    const missed = links.some((link) => !found.has(link));
-    // A look that began after we were asked has seen all there was.
-    const all = missed && this.last === known ? await this.lookAgain(procRoot).found : found;
+    const first = this.look(procRoot);
+    let all = await first.found;
+    // A look that began before we were asked may have missed a socket that is newer than it.
+    if (first === known && links.some((link) => !all.has(link))) {
+      const newer = this.last === known ? undefined : this.last;
+      all = await (newer?.procRoot === procRoot ? newer : this.lookAgain(procRoot)).found;
+    }
     return new Map(
       links.flatMap((link): [string, number][] => {
         const pid = all.get(link);

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, it } from 'mocha';
 import { qemuVersions, type QemuProcess } from '../../scripts/lib/qemu';
 import type { Run } from '../../src/migration/run/runs';
-import { startPair, type Pair, type PairOptions } from '../support/pair';
+import { helperDirectory, startPair, type Pair, type PairOptions } from '../support/pair';
 
 /** A guest that never converges at the default bandwidth, so that there is time to interfere. */
 const slow = { source: { guest: 'fast-dirtying' }, target: { guest: 'fast-dirtying' } } as const;
@@ -144,6 +147,48 @@ describe('a local migration that does not go well', () => {
     assert.match(outcome.details.join('\n'), /virtio-rng/);
     await runsOnlyAt(source, target);
   });
+
+  it('is not begun without a helper, and says what works without it', async () => {
+    const { source, target, runs, request } = await start({
+      version: '10.0',
+      helper: '/nowhere/fdpass',
+    });
+    const refused = await runs.start(request()).outcome;
+    assert.equal(refused.kind, 'refused', JSON.stringify(refused));
+    assert.match(refused.details.join(' '), /\/nowhere\/fdpass.*UNIX socket/s);
+    await assertPutBack(source);
+    await source.waitForRounds(1);
+    const completed = await runs.start(request({ transport: 'unix' })).outcome;
+    assert.equal(completed.kind, 'completed', JSON.stringify(completed));
+    await runsOnlyAt(target, source);
+  });
+
+  for (const [how, command] of [
+    ['crashes', 'kill -SEGV $$'],
+    ['hangs', 'exec sleep 60'],
+  ] as const) {
+    it(`changes nothing when the helper ${how}`, async () => {
+      const directory = await mkdtemp(join(tmpdir(), 'qm-helper-'));
+      const helper = join(directory, 'fdpass');
+      const real = join(helperDirectory, 'fdpass');
+      const script = `#!/bin/sh\n[ "$1" = --version ] && exec ${real} --version\n${command}\n`;
+      await writeFile(helper, script, { mode: 0o700 });
+      try {
+        const { source, target, runs, request } = await start({ version: '11.1', helper });
+        await source.waitForRounds(1);
+        const outcome = await runs.start(request()).outcome;
+        assert.equal(outcome.kind, 'failed', JSON.stringify(outcome));
+        assert.equal(outcome.owner, 'source');
+        assert.match(outcome.details.join(' '), /descriptors could not be handed over/);
+        assert.match(outcome.nextStep, /UNIX socket/);
+        assert.equal(await target.guestStatus(), 'inmigrate');
+        await source.waitForRounds(1);
+        await assertPutBack(source);
+      } finally {
+        await rm(directory, { recursive: true });
+      }
+    });
+  }
 
   it('refuses a target that was used, does not wait, or is in another run', async () => {
     const { source, target, runs, request, registry } = await start({ version: '11.1', ...slow });

@@ -1,6 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { temporaryDirectory } from '../../scripts/lib/processes';
 import {
   provisionQemu,
   startQemu,
@@ -25,8 +24,8 @@ export interface Pair {
   readonly targetMachine: MachineHandle;
   /** What the run logged. */
   readonly log: string[];
-  request(patch?: Partial<LocalMigrationRequest>): LocalMigrationRequest;
-  dispose(): Promise<void>;
+  readonly request: (patch?: Partial<LocalMigrationRequest>) => LocalMigrationRequest;
+  readonly dispose: () => Promise<void>;
 }
 
 export interface PairOptions {
@@ -34,13 +33,16 @@ export interface PairOptions {
   readonly targetVersion?: QemuVersionName;
   readonly source?: Partial<QemuOptions>;
   readonly target?: Partial<QemuOptions>;
+  /** Another helper than the one that was built. */
+  readonly helper?: string;
 }
 
 /** The helper as `npm run build` puts it. */
 export const helperDirectory = join(__dirname, '../../dist/bin');
 
 export async function startPair(options: PairOptions): Promise<Pair> {
-  const directory = await mkdtemp(join(tmpdir(), 'qm-'));
+  const temporary = temporaryDirectory('pair');
+  const directory = temporary.path;
   const guest = 'dirtying';
   const build = await provisionQemu(options.version);
   const targetBuild = await provisionQemu(options.targetVersion ?? options.version);
@@ -60,7 +62,9 @@ export async function startPair(options: PairOptions): Promise<Pair> {
   });
   const runs = new Runs({
     registry,
-    locateHelper: () => locateHelper({
+    locateHelper: () =>
+      locateHelper({
+        ...(options.helper !== undefined && { configuredPath: options.helper }),
         bundledDirectory: helperDirectory,
         platform: process.platform,
         arch: process.arch,
@@ -88,7 +92,7 @@ export async function startPair(options: PairOptions): Promise<Pair> {
       runs.dispose();
       registry.dispose();
       await Promise.all([source.stop(), target.stop()]);
-      await rm(directory, { recursive: true, force: true });
+      await temporary.remove();
     },
   };
 }
