@@ -11,7 +11,7 @@ import {
   formatParameterValue,
   type ParameterDescription,
 } from '../settings/parameters';
-import { formatQuantity } from '../settings/units';
+import { formatQuantity, maxUint64 } from '../settings/units';
 import type { ViewNode } from './nodes';
 
 const sideWords: Readonly<Record<Sides, string>> = {
@@ -110,7 +110,11 @@ function parameterFields(
   const fields: (readonly [string, string])[] = [];
   if (info?.range !== undefined) {
     const { min, max } = info.range;
-    fields.push(['Range', `${formatQuantity(min, unit)} to ${formatQuantity(max, unit)}`]);
+    const least = formatQuantity(min, unit);
+    // The end of the type is no limit that anybody meets.
+    const range =
+      max === maxUint64 ? `${least} or more` : `${least} to ${formatQuantity(max, unit)}`;
+    fields.push(['Range', range]);
   }
   if (choices.length > 0) fields.push(['Values', choices.join(', ')]);
   if (info !== undefined) {
