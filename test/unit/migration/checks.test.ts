@@ -218,6 +218,14 @@ describe('before a migration starts', () => {
       assert.deepEqual(reasons({ ...given, request: { transport: 'fd' } }), []);
     });
 
+    it('nor can those of one other user, unless we are root', () => {
+      const theirs = processOf(2, { uid: (process.getuid?.() ?? 0) + 1 });
+      const given = { sourceMachine: { process: theirs }, targetMachine: { process: theirs } };
+      const other = { targetMachine: { process: { ...theirs, pid: 3 } } };
+      const found = reasons({ ...given, ...other });
+      assert.equal(found.length, process.getuid?.() === 0 ? 0 : 1);
+    });
+
     it('nor can one with a root directory of its own', () => {
       const caged = { process: processOf(2, { root: '/srv/jail' }) };
       const given = { sourceMachine: mine, targetMachine: caged };

@@ -98,7 +98,10 @@ describe('QMP options of a command line', () => {
   });
 });
 
-describe('discovery', () => {
+describe('discovery', function () {
+  // Longer than any of them takes, on a host that is busy with others.
+  this.timeout(20_000);
+
   let stage: Stage;
   beforeEach(() => {
     stage = new Stage();
@@ -174,10 +177,13 @@ describe('discovery', () => {
     await once(real, 'exit');
     assert.ok(!(await pids()).includes(real.pid ?? 0));
     assert.equal(before && (await isAlive(before)), false);
-  }).timeout(20_000);
+  });
 });
 
-describe('the process behind a socket', () => {
+describe('the process behind a socket', function () {
+  // Longer than any of them takes, on a host that is busy with others.
+  this.timeout(20_000);
+
   let stage: Stage;
   beforeEach(() => {
     stage = new Stage();
