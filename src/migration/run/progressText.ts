@@ -1,6 +1,19 @@
 import { formatBytes, formatDurationMs, formatRate } from '../settings/units';
 import type { RunPhase, RunProgress } from './types';
 
+/** A run of which nothing is known yet. */
+export const noProgress: RunProgress = {
+  phase: 'checking',
+  status: undefined,
+  fraction: undefined,
+  pass: undefined,
+  bytesPerSecond: undefined,
+  remainingBytes: undefined,
+  transferredBytes: undefined,
+  expectedDowntimeMs: undefined,
+  note: undefined,
+};
+
 const phaseWords: Readonly<Record<RunPhase, string>> = {
   checking: 'checking both sides',
   preparing: 'preparing both sides',

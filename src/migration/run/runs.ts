@@ -3,7 +3,8 @@ import { Emitter, type Disposable, type Event } from '../../qmp/emitter';
 import type { MachineHandle, MachineId } from '../../vm/types';
 import { RunRefusedError } from './checks';
 import { runLocalMigration } from './localMigration';
-import type { LocalMigrationRequest, RunOutcome, RunProgress, RunRecord } from './types';
+import { noProgress } from './progressText';
+import type { LocalMigrationRequest, RunOutcome, RunRecord } from './types';
 
 /** One migration under way or ended. */
 export interface Run {
@@ -20,18 +21,6 @@ export interface RunsOptions {
   readonly locateHelper: () => Promise<HelperLocation>;
   readonly log?: (line: string) => void;
 }
-
-const nothingYet: RunProgress = {
-  phase: 'checking',
-  status: undefined,
-  fraction: undefined,
-  pass: undefined,
-  bytesPerSecond: undefined,
-  remainingBytes: undefined,
-  transferredBytes: undefined,
-  expectedDowntimeMs: undefined,
-  note: undefined,
-};
 
 /** All runs of this process: at most one a machine at a time, and the last result of each. */
 export class Runs implements Disposable {
@@ -133,7 +122,7 @@ class ActiveRun implements Run {
       sourceLabel: source.snapshot.label,
       targetLabel: parts.target.snapshot.label,
       startedAt: Date.now(),
-      progress: nothingYet,
+      progress: noProgress,
       outcome: undefined,
     };
   }

@@ -2,7 +2,7 @@ import type { MachineId, MachineSnapshot, VmFacts } from '../../vm/types';
 import { isMigrating } from '../../vm/machine';
 import { progressOf } from '../run/follow';
 import { readMigrationInfo, type MigrationInfo } from '../run/migrationInfo';
-import { progressLine } from '../run/progressText';
+import { noProgress, progressLine } from '../run/progressText';
 import type { OutcomeKind, RunOutcome, RunRecord } from '../run/types';
 import { formatBytes, formatDurationMs, formatRate } from '../settings/units';
 import type { NodeIcon, ViewNode } from './nodes';
@@ -70,7 +70,7 @@ function lookOf(
   if (isMigrating(facts.migration) && facts.runState.status !== 'inmigrate') {
     // Somebody else's: shown, and cancelled only by them.
     const line = progressLine({
-      ...idle,
+      ...noProgress,
       ...progressOf(info),
       phase: 'transferring',
     });
@@ -94,18 +94,6 @@ function lookOf(
     tags: ['idle'],
   };
 }
-
-const idle = {
-  phase: 'transferring',
-  status: undefined,
-  fraction: undefined,
-  pass: undefined,
-  bytesPerSecond: undefined,
-  remainingBytes: undefined,
-  transferredBytes: undefined,
-  expectedDowntimeMs: undefined,
-  note: undefined,
-} as const;
 
 function details(
   id: MachineId,

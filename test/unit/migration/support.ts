@@ -1,5 +1,6 @@
 import { isObject, type JsonObject, type JsonValue } from '../../../src/qmp/json';
 import { QmpSchema } from '../../../src/qmp/schema';
+import { noProgress } from '../../../src/migration/run/progressText';
 import type {
   LocalMigrationRequest,
   RunOutcome,
@@ -115,18 +116,7 @@ export function runOf(
     sourceLabel: 'a',
     targetLabel: 'b',
     startedAt: 0,
-    progress: {
-      phase: 'transferring',
-      status: undefined,
-      fraction: undefined,
-      pass: undefined,
-      bytesPerSecond: undefined,
-      remainingBytes: undefined,
-      transferredBytes: undefined,
-      expectedDowntimeMs: undefined,
-      note: undefined,
-      ...progress,
-    },
+    progress: { ...noProgress, phase: 'transferring', ...progress },
     outcome: outcome && {
       kind: 'completed',
       owner: 'target',
