@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { FdPassHelper } from '../../fdpass/helper';
 import type { HelperLocation } from '../../fdpass/locate';
+import { untilReady } from '../../vm/ready';
 import type { MachineHandle } from '../../vm/types';
 import type { Channel } from './channel';
 
@@ -44,8 +45,12 @@ export async function openDescriptorPair(
   };
 }
 
-/** A name that `migrate` used is gone already, and a QEMU that is gone needs nothing. */
+/**
+ * A name that `migrate` used is gone already, and a QEMU that is gone needs nothing. Names outlive the
+ * connection: one that was just lost is waited for.
+ */
 async function closeFd(machine: MachineHandle, fdname: string): Promise<void> {
+  if (!(await untilReady(machine))) return;
   try {
     await machine.connection().execute('closefd', { fdname }, { timeoutMs: 2000 });
   } catch {

@@ -12,11 +12,18 @@ import type { Channel } from './channel';
  */
 export async function openUnixPath(target: MachineHandle): Promise<Channel> {
   const directory = await mkdtemp(path.join(baseDirectory(), 'qemu-migration-'));
-  const owner = target.snapshot.process?.uid;
-  if (owner !== undefined && owner !== process.getuid?.()) await chown(directory, owner, -1);
   const close = async (): Promise<void> => {
     await rm(directory, { recursive: true, force: true }).catch(() => undefined);
   };
+  const owner = target.snapshot.process?.uid;
+  if (owner !== undefined && owner !== process.getuid?.()) {
+    try {
+      await chown(directory, owner, -1);
+    } catch (error) {
+      await close();
+      throw error;
+    }
+  }
   return { uri: `unix:${path.join(directory, 'migration.sock')}`, close };
 }
 

@@ -1,7 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { JsonValue } from '../../qmp/json';
+import { hasEnded, untilReady } from '../../vm/ready';
 import type { MachineHandle } from '../../vm/types';
 import { setCapabilities } from '../settings/capabilities';
 import { setParameter } from '../settings/parameters';
+
+const patienceMs = 3000;
 
 interface Loan {
   readonly machine: MachineHandle;
@@ -59,21 +63,32 @@ export class BorrowedSettings {
   /**
    * Puts back, last first.
    *
-   * @returns what could not be put back, as sentences; a machine that is not connected is left out
+   * @returns what could not be put back, as sentences; a QEMU that has ended is left out
    */
   async putBack(which: 'all' | 'always'): Promise<readonly string[]> {
     const problems: string[] = [];
     for (const loan of this.loans.splice(0).reverse()) {
       if (which === 'always' && !loan.always) continue;
-      if (loan.machine.snapshot.state.kind !== 'ready') continue;
-      try {
-        await loan.giveBack();
-      } catch (error) {
-        const { label } = loan.machine.snapshot;
-        const why = error instanceof Error ? error.message : String(error);
-        problems.push(`${loan.name} of ${label} could not be put back: ${why}`);
-      }
+      const problem = await putBackOne(loan);
+      if (problem !== undefined) problems.push(problem);
     }
     return problems;
+  }
+}
+
+/** A QEMU that stands still must not hold up the outcome; it does what was sent when it goes on. */
+async function tooLong(): Promise<never> {
+  await sleep(patienceMs, undefined, { ref: false });
+  throw new Error(`no answer within ${patienceMs / 1000} s.`);
+}
+
+async function putBackOne({ machine, name, giveBack }: Loan): Promise<string | undefined> {
+  if (!(await untilReady(machine)) && (await hasEnded(machine))) return undefined;
+  try {
+    await Promise.race([giveBack(), tooLong()]);
+    return undefined;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return `${name} of ${machine.snapshot.label} could not be put back: ${why}`;
   }
 }

@@ -1,8 +1,9 @@
 import { QmpCommandError } from '../../qmp/errors';
 import type { Disposable } from '../../qmp/emitter';
+import { canBeCancelled, Hold, isHandingOver } from './hold';
 import type { Side } from './look';
 import { stageOf, type MigrationInfo } from './migrationInfo';
-import { mayContinueTarget, type SideView } from './ownership';
+import { isPostcopy, type Answered, type SideView } from './ownership';
 import type { RunPhase, RunProgress } from './types';
 
 /** How often both sides are asked while nothing is heard of them. */
@@ -20,13 +21,20 @@ export type FollowEnd =
   /** Nobody answered for a minute, or somebody told us to stop watching. */
   | { readonly kind: 'lost-sight' };
 
+export type CancelReason = 'asked-for' | 'target-gone';
+
 export interface Followed {
   readonly end: FollowEnd;
   readonly source: SideView;
   readonly target: SideView;
   /** Cancel was asked for at a moment when it could not be done safely any more. */
   readonly cancelCameTooLate: boolean;
-  /** The source was watched all the time and never stopped its guest. */
+  /** Why the source was told to cancel, if it was. QEMU may call the end of that `failed` as well. */
+  readonly cancelReason: CancelReason | undefined;
+  /**
+   * The target cannot run the guest, answering or not: the source was watched all the time and never
+   * stopped it, or the target was held before the cancel.
+   */
   readonly guestStayed: boolean;
 }
 
@@ -44,18 +52,16 @@ export interface FollowOptions {
  * cancel in the one way that can never start two copies:
  *
  * 1. The source must not be past the point of no return (`device` and later).
- * 2. `stop` is sent to the target while it is `inmigrate`. QEMU then only notes that it must not
- *    start by itself; should it receive everything in this very moment, it stays paused.
- * 3. Only when the target has confirmed that (or is gone) `migrate_cancel` goes to the source.
- * 4. Should the source have completed nevertheless, the target is continued, on proof.
+ * 2. The target is kept from starting by itself, see {@link Hold}.
+ * 3. Only when that is confirmed, and the source is still before that point, it gets `migrate_cancel`.
+ * 4. What was held is continued in the end, on proof: the target if the source completed nevertheless.
  */
 export class Follower {
   private readonly source: Side;
   private readonly target: Side;
   private readonly options: FollowOptions;
-  /** The target was told not to start by itself. */
-  private targetHeld = false;
-  private cancelSent = false;
+  private readonly hold: Hold;
+  private cancelReason: CancelReason | undefined;
   private tooLate = false;
   private guestStayed: boolean;
   private readonly witnesses: readonly Disposable[];
@@ -65,6 +71,7 @@ export class Follower {
     this.source = source;
     this.target = target;
     this.options = options;
+    this.hold = new Hold(source, target, options.log);
     const { machine } = source;
     // A guest that stands still gives no sign when it leaves.
     this.guestStayed = machine.snapshot.facts?.runState.running ?? false;
@@ -73,7 +80,7 @@ export class Follower {
         const status = data['status'];
         const left =
           name === 'MIGRATION' && hasLeft(typeof status === 'string' ? status : undefined);
-        if (name === 'STOP' || left) this.guestStayed = false;
+        if ((name === 'STOP' && !this.hold.pausesSource) || left) this.guestStayed = false;
       }),
       machine.onDidChange(() => {
         // What happened while nobody listened is not known.
@@ -92,7 +99,14 @@ export class Follower {
     if (end.kind !== 'lost-sight') this.options.report({ phase: 'settling' });
     const views = await this.untilSettled(end);
     this.dispose();
-    return { end, ...views, cancelCameTooLate: this.tooLate, guestStayed: this.guestStayed };
+    return {
+      end,
+      ...views,
+      // Or it was asked for while the source did not answer, or in its last moment.
+      cancelCameTooLate: this.tooLate || (end.kind === 'completed' && this.options.cancel.aborted),
+      cancelReason: this.cancelReason,
+      guestStayed: this.guestStayed,
+    };
   }
 
   private async untilSourceEnds(): Promise<FollowEnd> {
@@ -106,30 +120,47 @@ export class Follower {
         if (Date.now() - lastAnswer > silenceMs) return { kind: 'lost-sight' };
       } else {
         lastAnswer = Date.now();
-        const stage = stageOf(source.migrationStatus);
-        if (stage === 'completed' || stage === 'failed' || stage === 'cancelled') {
-          return { kind: stage };
+        const end = await this.endOf(source);
+        if (end !== undefined) return end;
+        this.hold.observe(source);
+        this.reportProgress(source, this.source.info);
+        if (this.options.cancel.aborted) await this.tryCancel(source);
+        else if (stageOf(source.migrationStatus) === 'paused-before-switchover') {
+          await this.decideSwitchover();
         }
-        this.reportProgress(this.source.info);
-        if (stage === 'paused-before-switchover') await this.decideSwitchover();
-        else if (this.options.cancel.aborted && !this.cancelSent) await this.tryCancel();
       }
       await this.pause();
     }
   }
 
-  private reportProgress(info: MigrationInfo): void {
+  /** The end, if the source's answer is one. */
+  private async endOf({ migrationStatus }: Answered): Promise<FollowEnd | undefined> {
+    const stage = stageOf(migrationStatus);
+    if (stage === 'completed' || stage === 'failed' || stage === 'cancelled') {
+      return { kind: stage };
+    }
+    if (stage === 'none') {
+      // The reply of `migrate` was lost, and so was the command: the target got nothing.
+      this.guestStayed = true;
+      return { kind: 'failed' };
+    }
+    // Interrupted postcopy waits for a recovery, for ever: without a target there is none.
+    const lost = isPostcopy(migrationStatus) && (await this.target.look()).kind === 'gone';
+    return lost ? { kind: 'failed' } : undefined;
+  }
+
+  private reportProgress(source: Answered, info: MigrationInfo): void {
     this.options.report({
       ...progressOf(info),
-      phase: this.phaseOf(info),
+      phase: this.phaseOf(source),
       note: this.noteOf(info),
     });
   }
 
-  private phaseOf(info: MigrationInfo): RunPhase {
-    if (this.cancelSent) return 'cancelling';
-    const stage = stageOf(info.status);
-    const switching = stage === 'paused-before-switchover' || stage === 'point-of-no-return';
+  private phaseOf(source: Answered): RunPhase {
+    if (this.cancelReason !== undefined) return 'cancelling';
+    const stage = stageOf(source.migrationStatus);
+    const switching = stage === 'paused-before-switchover' || isHandingOver(source);
     return switching ? 'switching-over' : 'transferring';
   }
 
@@ -137,65 +168,40 @@ export class Follower {
     if (this.tooLate) {
       return 'Too late to cancel: the guest is being handed over. Waiting for the target.';
     }
+    if (info.status === 'postcopy-paused') {
+      return 'Postcopy is interrupted and waits for "migrate-recover" on the target.';
+    }
     return stageOf(info.status) === 'ending' ? 'The source takes the guest back.' : undefined;
   }
 
   /** `pause-before-switchover` was on: here nothing is lost yet, whichever way it goes. */
   private async decideSwitchover(): Promise<void> {
     const target = await this.target.look();
-    if (this.options.cancel.aborted || target.kind === 'gone') {
-      if (this.cancelSent) return;
-      this.options.log(
-        target.kind === 'gone' ? 'the target is gone before the switchover' : 'cancel asked for',
-      );
-      await this.sendCancel();
-      return;
-    }
-    await this.send('migrate-continue', { state: 'pre-switchover' });
+    if (target.kind === 'gone') {
+      this.options.log('the target is gone before the switchover');
+      await this.sendCancel('target-gone');
+    } else await this.send('migrate-continue', { state: 'pre-switchover' });
   }
 
-  private async tryCancel(): Promise<void> {
-    if (stageOf(this.source.info.status) === 'point-of-no-return') {
-      this.tooLate = true;
-      return;
-    }
-    if (!(await this.holdTarget())) return;
+  /** One attempt; made again as long as the source does not show that it took the cancel. */
+  private async tryCancel(seen: Answered): Promise<void> {
+    if (isHandingOver(seen)) this.tooLate = true;
+    if (!canBeCancelled(seen)) return;
+    const held = await this.hold.take();
+    if (held === 'too-late') this.tooLate = true;
+    if (held !== 'held') return;
     const source = await this.source.look();
-    const stage = source.kind === 'answered' ? stageOf(source.migrationStatus) : undefined;
-    if (stage === 'moving' || stage === 'paused-before-switchover') await this.sendCancel();
-    else if (stage === 'point-of-no-return') this.tooLate = true;
+    if (source.kind !== 'answered') return;
+    if (isHandingOver(source)) this.tooLate = true;
+    if (!canBeCancelled(source)) return;
+    this.tooLate = false;
+    // Should the source hand over in this very moment, its events take this back.
+    this.guestStayed = true;
+    await this.sendCancel('asked-for');
   }
 
-  /** Makes sure that the target cannot start by itself; false when it is too late for that. */
-  private async holdTarget(): Promise<boolean> {
-    const before = await this.target.look();
-    if (before.kind === 'gone') return true;
-    if (before.kind === 'silent') {
-      // A target that does not answer does not read either: it cannot have everything.
-      return true;
-    }
-    if (before.runState.status !== 'inmigrate') {
-      this.tooLate = true;
-      return false;
-    }
-    try {
-      await this.target.machine.connection().execute('stop', {}, { timeoutMs: 2000 });
-      this.targetHeld = true;
-    } catch (error) {
-      this.options.log(`the target could not be held: ${String(error)}`);
-      return (await this.target.look()).kind !== 'answered';
-    }
-    const after = await this.target.look();
-    if (after.kind === 'answered' && after.runState.status !== 'inmigrate') {
-      // It had everything in that moment and is paused now; continued once the source is done.
-      this.tooLate = true;
-      return false;
-    }
-    return true;
-  }
-
-  private async sendCancel(): Promise<void> {
-    this.cancelSent = true;
+  private async sendCancel(reason: CancelReason): Promise<void> {
+    this.cancelReason = reason;
     this.options.report({ phase: 'cancelling' });
     await this.send('migrate_cancel', {});
   }
@@ -212,25 +218,15 @@ export class Follower {
 
   /** Waits until both sides say something final, or until waiting is of no use. */
   private async untilSettled(end: FollowEnd): Promise<Pick<Followed, 'source' | 'target'>> {
-    const deadline = Date.now() + settleMs;
+    // Whoever holds a side has to wait for the moment when it may be continued.
+    const deadline = Date.now() + (this.hold.isTaken ? silenceMs : settleMs);
     for (;;) {
       const [source, target] = await Promise.all([this.source.look(), this.target.look()]);
-      if (this.targetHeld && mayContinueTarget(source, target) && !isRunning(target)) {
-        await this.continueTarget();
-      } else if (end.kind === 'lost-sight' || isSettled(end, source, target)) {
-        return { source, target };
+      if (!(await this.hold.release(source, target))) {
+        if (isSettled(end, source, target, this.guestStayed)) return { source, target };
+        if (Date.now() > deadline || this.options.detach.aborted) return { source, target };
       }
-      if (Date.now() > deadline || this.options.detach.aborted) return { source, target };
       await this.pause(50);
-    }
-  }
-
-  private async continueTarget(): Promise<void> {
-    this.targetHeld = false;
-    try {
-      await this.target.machine.connection().execute('cont', {}, { timeoutMs: 5000 });
-    } catch (error) {
-      this.options.log(`cont on the target: ${String(error)}`);
     }
   }
 
@@ -261,38 +257,39 @@ function hasLeft(status: string | undefined): boolean {
   return stage === 'point-of-no-return' || stage === 'completed';
 }
 
-function isRunning(view: SideView): boolean {
-  return view.kind === 'answered' && view.runState.running;
+function isSettled(
+  { kind }: FollowEnd,
+  source: SideView,
+  target: SideView,
+  guestStayed: boolean,
+): boolean {
+  if (kind === 'lost-sight') return true;
+  if (kind === 'completed')
+    return target.kind === 'gone' || (isAtRest(target) && !isWaiting(target));
+  if (source.kind === 'gone') return isAtRest(target);
+  if (source.kind !== 'answered') return false;
+  if (isPostcopy(source.migrationStatus)) return target.kind === 'gone';
+  // A guest that left may still start on the target.
+  return isSteady(source) && (guestStayed || isAtRest(target));
 }
 
-function isSettled(end: FollowEnd, source: SideView, target: SideView): boolean {
-  switch (end.kind) {
-    case 'completed':
-      if (target.kind === 'answered') {
-        return (
-          target.runState.status !== 'inmigrate' && stageOf(target.migrationStatus) === 'completed'
-        );
-      }
-      return target.kind === 'gone';
-    case 'failed':
-    case 'cancelled':
-      return source.kind === 'gone' || isSteady(source);
-    case 'source-gone':
-      if (target.kind !== 'answered') return target.kind === 'gone';
-      return (
-        target.runState.running || ['completed', 'failed'].includes(stageOf(target.migrationStatus))
-      );
-    case 'lost-sight':
-      return true;
-  }
+/** The target's side of the migration has come to an end, of whatever kind. */
+function isAtRest(target: SideView): boolean {
+  if (target.kind !== 'answered') return target.kind === 'gone';
+  const { migrationStatus } = target;
+  return (
+    ['completed', 'failed'].includes(stageOf(migrationStatus)) ||
+    migrationStatus === 'postcopy-paused'
+  );
+}
+
+function isWaiting(target: SideView): boolean {
+  return target.kind === 'answered' && target.runState.status === 'inmigrate';
 }
 
 /** The source is in none of the states that QEMU itself leaves within moments. */
-function isSteady(view: SideView): boolean {
-  return (
-    view.kind === 'answered' &&
-    !['finish-migrate', 'colo', 'unknown'].includes(view.runState.status)
-  );
+function isSteady({ runState }: Answered): boolean {
+  return !['finish-migrate', 'colo', 'unknown'].includes(runState.status);
 }
 
 /** The figures of one answer of `query-migrate`. */

@@ -1,5 +1,7 @@
 import { FdPassError } from '../../fdpass/errors';
 import type { HelperLocation } from '../../fdpass/locate';
+import { QmpClosedError, QmpTimeoutError } from '../../qmp/errors';
+import { untilReady } from '../../vm/ready';
 import type { MachineHandle } from '../../vm/types';
 import type { Channel } from '../methods/channel';
 import { HelperMissingError, openDescriptorPair } from '../methods/descriptorPair';
@@ -67,8 +69,12 @@ export async function runLocalMigration(context: LocalMigrationContext): Promise
     failIfCancelled(context);
     await startOutgoing(context, channel.uri);
   } catch (error) {
-    follower.dispose();
-    return await abandon(error, { context, sides, borrowed, channel, targetListens });
+    // Whether QEMU migrates after all shows in its status; to go away now would leave it unwatched.
+    if (channel === undefined || !isReplyLost(error, 'migrate')) {
+      follower.dispose();
+      return await abandon(error, { context, sides, borrowed, channel, targetListens });
+    }
+    context.log(`migrate: ${String(error)}`);
   }
   report({ phase: 'transferring' });
   const followed = await follower.follow();
@@ -166,6 +172,8 @@ async function abandon(error: unknown, abandoned: Abandoned): Promise<RunOutcome
   const { context, sides, borrowed, channel, targetListens } = abandoned;
   context.report({ phase: 'settling' });
   await channel?.close();
+  // A helper that failed half-way costs the connections, not the QEMUs.
+  await Promise.all([untilReady(context.source), untilReady(context.target)]);
   const source = await sides.source.look();
   const target = await sides.target.look();
   const notPutBack = await borrowed.putBack('all');
@@ -178,6 +186,12 @@ async function abandon(error: unknown, abandoned: Abandoned): Promise<RunOutcome
     notPutBack,
     targetListens,
   });
+}
+
+/** The command went out, and nobody knows what became of it. */
+function isReplyLost(error: unknown, command: string): boolean {
+  const lost = error instanceof QmpTimeoutError || error instanceof QmpClosedError;
+  return lost && error.command === command;
 }
 
 function isCancel(error: unknown): boolean {

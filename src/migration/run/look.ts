@@ -31,6 +31,8 @@ export class Side {
    * seconds and never rejects. A look that is not answered yet is not asked again.
    */
   async look(): Promise<SideView> {
+    // Another QEMU may listen at the same path by now, and its answers would be taken for this one's.
+    if (this.process !== undefined && !(await isAlive(this.process))) return { kind: 'gone' };
     const { snapshot } = this.machine;
     if (snapshot.state.kind === 'lost' && isQuit(snapshot.state.reason)) this.quitSeen = true;
     if (snapshot.state.kind !== 'ready') return this.lookAtProcess();
@@ -45,6 +47,9 @@ export class Side {
     if (!answered || now.state.kind !== 'ready' || now.facts === undefined) {
       return this.lookAtProcess();
     }
+    // What could not be read is an old picture, such as that of a QEMU that froze.
+    const { migration, status } = now.facts.failures;
+    if (migration !== undefined || status !== undefined) return this.lookAtProcess();
     this.info = readMigrationInfo(now.facts.migration);
     return {
       kind: 'answered',

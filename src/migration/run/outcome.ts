@@ -1,10 +1,10 @@
 import { explain } from '../view/words';
-import { QmpClosedError, QmpTimeoutError } from '../../qmp/errors';
 import type { MachineHandle } from '../../vm/types';
 import { formatDurationMs } from '../settings/units';
 import { RunRefusedError } from './checks';
 import type { Followed } from './follow';
 import type { Side } from './look';
+import { stageOf } from './migrationInfo';
 import { decideOwner, type SideView, type Verdict } from './ownership';
 import type { OutcomeKind, RunOutcome } from './types';
 
@@ -29,8 +29,10 @@ export function outcomeOfRefusal(
   error: unknown,
   { source }: { readonly source: MachineHandle; readonly target: MachineHandle },
 ): RunOutcome {
-  const { facts, label } = source.snapshot;
-  const running = facts?.runState.running;
+  const { facts, label, state } = source.snapshot;
+  // What QEMU said some time ago proves nothing about now.
+  const isFresh = state.kind === 'ready' && facts?.failures.status === undefined;
+  const running = isFresh ? facts?.runState.running : undefined;
   const base = {
     ...noFigures,
     kind: 'refused' as const,
@@ -101,15 +103,14 @@ export function outcomeOfFailedStart(start: FailedStart): RunOutcome {
   };
 }
 
-/** As long as `migrate` was surely not accepted, a target without guest proves the source's. */
-function decideStart(start: FailedStart): Verdict {
-  const verdict = decideOwner(start.source, start.target);
-  if (verdict.owner !== 'unknown') return verdict;
-  const maybeAccepted =
-    start.error instanceof QmpTimeoutError || start.error instanceof QmpClosedError;
-  if (maybeAccepted && start.error.command === 'migrate') return verdict;
-  return start.source.kind === 'answered'
-    ? { owner: 'source', guestRunning: start.source.runState.running, twoCopies: false }
+/** As `migrate` was surely not accepted, a source that stands in no migration has its guest. */
+function decideStart({ source, target }: FailedStart): Verdict {
+  const verdict = decideOwner(source, target);
+  if (verdict.owner !== 'unknown' || source.kind !== 'answered') return verdict;
+  // Somebody else may migrate it at the same time.
+  const rests = ['none', 'failed', 'cancelled'].includes(stageOf(source.migrationStatus));
+  return rests || source.runState.running
+    ? { owner: 'source', guestRunning: source.runState.running, twoCopies: false }
     : verdict;
 }
 
@@ -156,7 +157,10 @@ function kindOf(followed: Followed, verdict: Verdict): OutcomeKind {
   if (verdict.owner === 'target') {
     return followed.cancelCameTooLate ? 'too-late-to-cancel' : 'completed';
   }
-  return followed.end.kind === 'cancelled' ? 'cancelled' : 'failed';
+  if (followed.cancelReason === undefined) {
+    return followed.end.kind === 'cancelled' ? 'cancelled' : 'failed';
+  }
+  return followed.cancelReason === 'asked-for' ? 'cancelled' : 'failed';
 }
 
 function headlineOf(
@@ -211,11 +215,13 @@ export function whereIsTheGuest(verdict: Verdict, { source, target }: Labels): s
 
 function detailsOf({ followed, sides }: EndedRun, labels: Labels): string[] {
   const details: string[] = [];
-  const failed = followed.end.kind === 'failed' || followed.end.kind === 'source-gone';
   const { errorText: sourceText } = sides.source.info;
   const { errorText: targetText } = sides.target.info;
-  if (sourceText !== undefined && failed) details.push(`${labels.source} says: ${sourceText}`);
-  if (targetText !== undefined && followed.end.kind !== 'completed') {
+  // A channel that is cut on purpose makes both sides complain.
+  const meant = followed.end.kind === 'cancelled' || followed.cancelReason === 'asked-for';
+  const unexpected = followed.end.kind !== 'completed' && !meant;
+  if (sourceText !== undefined && unexpected) details.push(`${labels.source} says: ${sourceText}`);
+  if (targetText !== undefined && unexpected) {
     details.push(`${labels.target} says: ${targetText}`);
   }
   if (followed.source.kind === 'gone') details.push(`The QEMU of ${labels.source} has ended.`);

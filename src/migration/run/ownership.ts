@@ -45,10 +45,10 @@ const holdsGuest = new Set([
  * Who may run the guest, from what both sides say after a run. Pure: the same views give the same
  * verdict, and whatever is not proven is `unknown`.
  *
- * @param guestStayed the source was watched all the time and never stopped its guest, so that the
- *   target cannot have all of it, whether it answers or not
+ * @param guestStayed the target is proven not to run the guest, whether it answers or not
  */
 export function decideOwner(source: SideView, target: SideView, guestStayed = false): Verdict {
+  if (isTornApart(source, target)) return ownedBy('nobody', undefined);
   if (guestStayed && source.kind === 'answered' && !isRunning(target)) {
     return ownedBy('source', source.runState.running);
   }
@@ -75,7 +75,15 @@ export function decideOwner(source: SideView, target: SideView, guestStayed = fa
   return source.kind === 'gone' && target.kind === 'gone' ? ownedBy('nobody', undefined) : unknown;
 }
 
-type Answered = Extract<SideView, { kind: 'answered' }>;
+/** Postcopy of which one side is gone, and with it the pages that only that side had. */
+function isTornApart(source: SideView, target: SideView): boolean {
+  if (target.kind === 'gone')
+    return source.kind === 'answered' && isPostcopy(source.migrationStatus);
+  if (source.kind !== 'gone' || target.kind !== 'answered') return false;
+  return target.migrationStatus === 'postcopy-paused';
+}
+
+export type Answered = Extract<SideView, { kind: 'answered' }>;
 
 function decideFromBoth(source: Answered, target: Answered): Verdict {
   if (source.runState.running && target.runState.running) {
@@ -92,7 +100,8 @@ function wasHandedOver({ runState, migrationStatus }: Answered): boolean {
   return runState.status === 'postmigrate' && stageOf(migrationStatus) === 'completed';
 }
 
-function isRunning(side: SideView): boolean {
+/** It answered that its guest runs. */
+export function isRunning(side: SideView): boolean {
   return side.kind === 'answered' && side.runState.running;
 }
 
@@ -120,4 +129,9 @@ export function mayContinueTarget(source: SideView, target: SideView): boolean {
   if (target.kind !== 'answered' || !isLoaded(target)) return false;
   if (source.kind === 'gone') return true;
   return source.kind === 'answered' && !source.runState.running && wasHandedOver(source);
+}
+
+/** Whether the guest's memory is spread over both sides: neither has all of it. */
+export function isPostcopy(status: string | undefined): boolean {
+  return status?.startsWith('postcopy-') ?? false;
 }

@@ -85,14 +85,10 @@ function lookOf(snapshot: MachineSnapshot, run: RunRecord | undefined): Look {
 function readyLook(snapshot: MachineSnapshot, facts: VmFacts, run: RunRecord | undefined): Look {
   const { description, icon } = statusLook(facts);
   const active = run?.outcome === undefined ? run : undefined;
-  const incoming = facts.runState.status === 'inmigrate';
   return {
     description: active === undefined ? description : runSummary(active, snapshot.id),
     icon: active === undefined ? icon : { codicon: 'sync~spin' },
-    tags: [
-      ...(active === undefined ? ['calm'] : ['migrating']),
-      incoming ? 'incoming' : 'outgoing',
-    ],
+    tags: [...(active === undefined ? ['calm'] : ['migrating']), ...directionTags(facts)],
     children: [
       statusNode(snapshot, facts),
       backendTransferNode(snapshot),
@@ -101,6 +97,12 @@ function readyLook(snapshot: MachineSnapshot, facts: VmFacts, run: RunRecord | u
       migrationNode(snapshot, facts, run),
     ].flatMap((node) => node ?? []),
   };
+}
+
+/** The way that a guest could go from here; none where it is gone already. */
+function directionTags({ runState }: VmFacts): readonly string[] {
+  if (runState.status === 'inmigrate') return ['incoming'];
+  return runState.status === 'postmigrate' ? [] : ['outgoing'];
 }
 
 interface StatusLook {

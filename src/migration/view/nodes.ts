@@ -60,7 +60,7 @@ export interface Tooltip {
 }
 
 /** The same row as before, for whoever compares two trees? Children are not looked at. */
-export function sameRow(a: ViewNode, b: ViewNode): boolean {
+function sameRow(a: ViewNode, b: ViewNode): boolean {
   const bare = (node: ViewNode): string =>
     JSON.stringify({ ...node, children: node.children.map((child) => child.id) });
   return bare(a) === bare(b);

@@ -40,14 +40,14 @@ export function explain(error: unknown): Explanation {
     return {
       headline: `QEMU did not answer ${error.command} within ${error.timeoutMs / 1000} s.`,
       detail: 'It may still carry it out.',
-      nextStep: 'Refresh to see what QEMU says now.',
+      nextStep: 'Look again to see what QEMU says then.',
     };
   }
   if (error instanceof QmpClosedError) {
     return {
       headline: `The connection ended before QEMU answered ${error.command}: ${closeText(error.closeReason)}`,
       detail: 'It may have been carried out or not.',
-      nextStep: 'Once connected again, the tree shows what QEMU says.',
+      nextStep: 'Look again, once connected: what QEMU says then is what counts.',
     };
   }
   if (error instanceof QmpProtocolError) {
@@ -196,7 +196,7 @@ function explainBackendTransfer(error: BackendTransferError): Explanation {
     case 'list':
       return {
         headline: `In this QEMU backend transfer is a list, "${error.detail.join()}", not a switch.`,
-        nextStep: 'Edit the list under Parameters.',
+        nextStep: `Set the parameter "${error.detail.join()}" instead.`,
       };
     case 'not-taken':
       return {
@@ -206,9 +206,10 @@ function explainBackendTransfer(error: BackendTransferError): Explanation {
 }
 
 function explainFdPass(error: FdPassError): Explanation {
+  const told = error.stderr.trim();
   return {
-    headline: `The descriptors could not be handed over: ${sentence(error.message)}`,
-    ...(error.stderr !== '' && { detail: error.stderr.trim() }),
+    headline: `The descriptors could not be handed over: ${sentence(error.description)}`,
+    ...(told !== '' && !told.endsWith(error.description) && { detail: told }),
     nextStep: unixStillWorks,
   };
 }
