@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { QmpCommandError } from '../../qmp/errors';
 import type { JsonValue } from '../../qmp/json';
 import { hasEnded, untilReady } from '../../vm/ready';
 import type { MachineHandle } from '../../vm/types';
@@ -28,13 +29,15 @@ export class BorrowedSettings {
     if (off.length === 0) return;
     const all = (state: boolean): Record<string, boolean> =>
       Object.fromEntries(off.map((name) => [name, state]));
-    this.loans.push({
-      machine,
-      name: off.join(', '),
-      always: false,
-      giveBack: () => setCapabilities(machine, all(false)),
-    });
-    await setCapabilities(machine, all(true));
+    await this.borrow(
+      {
+        machine,
+        name: off.join(', '),
+        always: false,
+        giveBack: () => setCapabilities(machine, all(false)),
+      },
+      () => setCapabilities(machine, all(true)),
+    );
   }
 
   /**
@@ -48,16 +51,26 @@ export class BorrowedSettings {
     value: JsonValue,
     always: boolean,
   ): Promise<void> {
+    const change = (): Promise<unknown> => setParameter(machine, name, value);
     const previous = machine.snapshot.facts?.parameters[name];
-    if (previous !== undefined && previous !== value) {
-      this.loans.push({
-        machine,
-        name,
-        always,
-        giveBack: () => setParameter(machine, name, previous),
-      });
+    if (previous === undefined || previous === value) {
+      await change();
+      return;
     }
-    await setParameter(machine, name, value);
+    const giveBack = (): Promise<unknown> => setParameter(machine, name, previous);
+    await this.borrow({ machine, name, always, giveBack }, change);
+  }
+
+  /** Noted before it is known to be done, for the reply may be lost; what QEMU refused is no loan. */
+  private async borrow(loan: Loan, change: () => Promise<unknown>): Promise<void> {
+    this.loans.push(loan);
+    try {
+      await change();
+    } catch (error) {
+      const refused = error instanceof QmpCommandError && error.command.startsWith('migrate-set-');
+      if (refused) this.loans.pop();
+      throw error;
+    }
   }
 
   /**

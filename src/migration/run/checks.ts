@@ -114,6 +114,8 @@ export function sourceObstacle(label: string, facts: VmFacts): readonly Obstacle
       },
     ];
   }
+  // QEMU tells what blocks the mode now set; the run itself is made in mode normal.
+  if ((facts.parameters['mode'] ?? 'normal') !== 'normal') return [];
   return info.blockedReasons.map((text) => ({
     reason: `QEMU says that ${label} cannot be migrated now: ${text.replace(/\.$/, '')}.`,
     nextStep: 'Remove what blocks the migration.',

@@ -106,6 +106,12 @@ describe('before a migration starts', () => {
     });
   }
 
+  it('is not blocked by what blocks a mode that the run does not use', () => {
+    const migration = { 'blocked-reasons': ['Memory region pc.ram is not compatible with CPR.'] };
+    const parameters = { ...running.parameters, mode: 'cpr-transfer' };
+    assert.deepEqual(reasons({ source: { migration, parameters } }), []);
+  });
+
   it('tells every reason that QEMU has for blocking', () => {
     const source = { migration: { 'blocked-reasons': ['one', 'two'] } };
     assert.equal(reasons({ source }).length, 2);
