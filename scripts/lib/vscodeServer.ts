@@ -72,6 +72,11 @@ export interface VscodeServerOptions {
   readonly workspaceTrust?: boolean;
   /** Added to the environment of server, extension host and terminals. */
   readonly env?: NodeJS.ProcessEnv;
+  /**
+   * The checkout whose extension is there as if installed. Without it the workbench takes one from its
+   * address, for development and tests, and shows no notifications: VS Code's test driver hides them.
+   */
+  readonly installed?: string;
 }
 
 /** Starts VS Code's server on a free port of the loopback interface and waits until it listens. */
@@ -86,10 +91,18 @@ export async function startVscodeServer(options: VscodeServerOptions): Promise<V
   // and shows it instead of the chosen one. Its own themes lie below our checkout: give them another path.
   const builtin = join(data, 'builtin');
   await symlink(join(dirname(dirname(build.serverMain)), 'extensions'), builtin);
+  const extensions = join(data, 'extensions');
+  await mkdir(extensions);
+  if (options.installed !== undefined) {
+    await symlink(options.installed, join(extensions, 'qemu-migration'));
+  }
   const flags = [
     ...['--host', '127.0.0.1', '--port', '0', '--connection-token-file', tokenFile],
-    ...['--accept-server-license-terms', '--disable-telemetry', '--enable-smoke-test-driver'],
+    ...['--accept-server-license-terms', '--disable-telemetry'],
     ...['--server-data-dir', data, '--builtin-extensions-dir', builtin],
+    ...['--extensions-dir', extensions],
+    // A released VS Code takes an extension from its address only together with its test driver.
+    ...(options.installed === undefined ? ['--enable-smoke-test-driver'] : []),
     ...(options.workspaceTrust ? [] : ['--disable-workspace-trust']),
   ];
   const owned = await spawnOwned(build.node, [build.serverMain, ...flags], {
@@ -117,17 +130,19 @@ export async function startVscodeServer(options: VscodeServerOptions): Promise<V
 
 export interface WorkbenchTarget {
   readonly folder: string;
-  /** The checkout whose extension is loaded. */
-  readonly extension: string;
+  /** The checkout whose extension is loaded for development; none for an installed one. */
+  readonly extension?: string;
   /** The module whose `run()` is called in the extension host. */
   readonly extensionTests?: string;
 }
 
-/** The workbench's query: which folder it opens, which extension it loads for development. */
+/** The workbench's query: which folder it opens, which extension it loads for development, if any. */
 export function workbenchQuery(authority: string, target: WorkbenchTarget): URLSearchParams {
   const remote = (path: string) => `vscode-remote://${authority}${path}`;
   const payload = [
-    ['extensionDevelopmentPath', remote(target.extension)],
+    ...(target.extension === undefined
+      ? []
+      : [['extensionDevelopmentPath', remote(target.extension)]]),
     ...(target.extensionTests === undefined
       ? []
       : [['extensionTestsPath', remote(target.extensionTests)]]),

@@ -114,9 +114,8 @@ async function openOnDesktop(code: string, sandbox: Sandbox): Promise<number> {
 }
 
 async function openInBrowser(sandbox: Sandbox, port: number): Promise<number> {
-  const server = await startVscodeServer({ directory: sandbox.directory });
-  const target = { folder: sandbox.folder, extension: root };
-  const { address, door } = await openDoor(server, target, port);
+  const server = await startVscodeServer({ directory: sandbox.directory, installed: root });
+  const { address, door } = await openDoor(server, { folder: sandbox.folder }, port);
   process.stdout.write(`\nOpen ${address}\nCtrl-C here ends it.\n\n`);
   const { code, signal } = await server.process.exited;
   door.close();

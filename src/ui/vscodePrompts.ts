@@ -105,9 +105,11 @@ export class VscodePrompts implements Prompts {
       ];
       void list.update();
       const { active } = request;
-      picker.activeItems = picker.items.filter(
+      const chosenBefore = picker.items.filter(
         ({ item }) => active !== undefined && item?.value === active,
       );
+      // An empty list would take the mark from the first row, and Enter would do nothing.
+      if (chosenBefore.length > 0) picker.activeItems = chosenBefore;
       picker.show();
     });
   }

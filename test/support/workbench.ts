@@ -27,6 +27,8 @@ export interface WorkbenchOptions {
   readonly theme?: ThemeName;
   /** The folder to open; an empty one of its own unless given. Its .vscode/settings.json is overwritten. */
   readonly folder?: string;
+  /** Have the extension as if installed, with its notifications; not together with `extensionTests`. */
+  readonly installed?: boolean;
   /** A module whose `run()` the extension host calls; see {@link Workbench.testsEnded}. */
   readonly extensionTests?: string;
   /** Ask for trust in the workspace, as a desktop does. Off unless told. */
@@ -55,7 +57,7 @@ export interface Workbench {
 }
 
 /** Where pictures go: `.cache/screenshots/`, and those of failed tests under `failed/`. */
-export const screenshotDirectory = join(cacheDirectory, 'screenshots');
+const screenshotDirectory = join(cacheDirectory, 'screenshots');
 
 /** Flags for a browser that runs as root, without a GPU, and looks nothing up on its own. */
 const chromiumFlags = [
@@ -89,6 +91,7 @@ export async function openWorkbench(options: WorkbenchOptions = {}): Promise<Wor
     server = await startVscodeServer({
       directory,
       workspaceTrust: options.workspaceTrust ?? false,
+      ...(options.installed === true ? { installed: root } : {}),
       ...(options.env === undefined ? {} : { env: options.env }),
     });
     browser = await launchChromium();
@@ -146,7 +149,7 @@ async function openPage(options: WorkbenchOptions, parts: Parts): Promise<Workbe
   const authority = `127.0.0.1:${server.port}`;
   const query = workbenchQuery(authority, {
     folder,
-    extension: root,
+    ...(options.installed === true ? {} : { extension: root }),
     ...(options.extensionTests === undefined ? {} : { extensionTests: options.extensionTests }),
   });
   query.set('tkn', server.token);
