@@ -37,6 +37,8 @@ export interface FdPassErrorDetails {
 export class FdPassError extends Error {
   override readonly name = 'FdPassError';
   readonly reason: FdPassReason;
+  /** The message without the reason's name, which is for the log. */
+  readonly description: string;
   readonly exitCode: number | undefined;
   readonly signal: NodeJS.Signals | undefined;
   readonly errno: string | undefined;
@@ -45,6 +47,7 @@ export class FdPassError extends Error {
   constructor(reason: FdPassReason, message: string, details: FdPassErrorDetails = {}) {
     super(`${reason}: ${message}`, details.cause === undefined ? {} : { cause: details.cause });
     this.reason = reason;
+    this.description = message;
     this.exitCode = details.exitCode;
     this.signal = details.signal;
     this.errno = details.errno;

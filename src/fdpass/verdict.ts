@@ -59,7 +59,7 @@ export function judge(end: HelperEnd, lengths: readonly number[]): Verdict {
       return bytesWritten === bytes ? 'all' : 'unknown';
     });
     if (told.ok) return { sent, error: undefined };
-    const message = firstLine(end.stderr) || `the helper ended with ${end.exitCode ?? '?'}`;
+    const message = personalLine(end.stderr) || `the helper ended with ${end.exitCode ?? '?'}`;
     const errno = told.errno ?? undefined;
     return { sent, error: new FdPassError(told.reason, message, { ...details, errno }) };
   }
@@ -101,8 +101,10 @@ function readReport(end: HelperEnd, lengths: readonly number[]): Report | undefi
   return fits && data.destinations.length === lengths.length ? data : undefined;
 }
 
-function firstLine(text: string): string {
-  return text.split('\n', 1)[0]?.trim() ?? '';
+/** The helper's sentence for a person, without its name and the reason, which the report has too. */
+function personalLine(stderr: string): string {
+  const [line = ''] = stderr.split('\n', 1);
+  return line.replace(/^fdpass: (?:\w+: )?/, '').trim();
 }
 
 function excerpt(text: string): string {

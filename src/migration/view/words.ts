@@ -196,7 +196,7 @@ function explainBackendTransfer(error: BackendTransferError): Explanation {
     case 'list':
       return {
         headline: `In this QEMU backend transfer is a list, "${error.detail.join()}", not a switch.`,
-        nextStep: `Set the parameter "${error.detail.join()}" instead.`,
+        nextStep: 'Edit the list like any other parameter.',
       };
     case 'not-taken':
       return {

@@ -161,6 +161,7 @@ describe('the rows of a machine', () => {
       const node = buildMachineNode(migrating({ status: 'completed' }, 'postmigrate'), undefined);
       assert.match(node.description ?? '', /guest has gone to the target/);
       assert.match(rowOf(node, 'status').tooltip?.body ?? '', /Do not continue it here/);
+      assert.ok(!node.tags.includes('outgoing'), 'offers to migrate a guest that is not there');
     });
 
     it('shows a waiting target as incoming, and run states nobody has heard of', () => {

@@ -119,6 +119,14 @@ describe('an error in words', () => {
     assert.equal(words.detail, 'boo');
     assert.match(words.nextStep ?? '', /UNIX socket transport works/);
   });
+
+  it('of the helper does not say the same twice, nor names that only the log needs', () => {
+    const stderr = 'fdpass: timeout: the socket stayed full (destination 0)\n';
+    const said = 'the socket stayed full (destination 0)';
+    const { headline, detail } = explain(new FdPassError('timeout', said, { stderr }));
+    assert.equal(headline, `The descriptors could not be handed over: ${said}.`);
+    assert.equal(detail, undefined);
+  });
 });
 
 describe('the end of a connection in words', () => {
