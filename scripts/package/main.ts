@@ -49,7 +49,7 @@ async function buildHelpers(): Promise<Record<Arch, string>> {
 
 /** Builds for production into a tree of its own, so that nobody's dist/ changes meanwhile. */
 async function stage(directory: string): Promise<void> {
-  const inputs = ['src', 'webview', 'node_modules', 'tsconfig.json'];
+  const inputs = ['src', 'node_modules', 'tsconfig.json'];
   const shipped = ['package.json', '.vscodeignore', 'media', ...Object.keys(documents)];
   const translations = await glob('package.nls*.json', { cwd: root });
   for (const name of [...shipped, ...translations]) {

@@ -15,7 +15,7 @@ export function printable(text: string): string {
 }
 
 /** On one line: for table cells. */
-export function oneLine(text: string): string {
+function oneLine(text: string): string {
   return printable(text.replaceAll('\n', ' '));
 }
 

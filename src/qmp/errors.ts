@@ -122,7 +122,7 @@ export class QmpClosedError extends QmpError {
 }
 
 /** A short English sentence for logs and `Error.message`; what a person reads is worded elsewhere. */
-export function describeCloseReason(reason: CloseReason): string {
+function describeCloseReason(reason: CloseReason): string {
   switch (reason.kind) {
     case 'qemu-quit':
       return `QEMU quit (${reason.reason})`;

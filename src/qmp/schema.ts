@@ -10,13 +10,7 @@ import {
   type SchemaType,
 } from './schemaTypes';
 
-export {
-  memberNamed,
-  type SchemaEnumValue,
-  type SchemaMember,
-  type SchemaType,
-  type SchemaVariants,
-} from './schemaTypes';
+export { memberNamed, type SchemaMember, type SchemaType } from './schemaTypes';
 
 /** By their content: machines of one QEMU build, however many, share one of some 400 kB. */
 const inUse = new Map<string, WeakRef<QmpSchema>>();

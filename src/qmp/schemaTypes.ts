@@ -1,7 +1,7 @@
 import { isArray, isObject, type JsonObject, type JsonValue } from './json';
 
 /** A value of an enumeration. */
-export interface SchemaEnumValue {
+interface SchemaEnumValue {
   readonly name: string;
   readonly features: readonly string[];
 }

@@ -24,7 +24,7 @@ export interface QmpTransport {
 const maxPathBytes = 107;
 
 /** A transport over a connected stream socket. */
-export class SocketTransport implements QmpTransport {
+class SocketTransport implements QmpTransport {
   readonly socket: net.Socket;
   readonly onEnd: Event<Error | undefined>;
   private unsent = '';

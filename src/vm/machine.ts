@@ -338,7 +338,7 @@ export class Machine implements MachineHandle, Disposable {
   }
 }
 
-export const factParts: readonly FactPart[] = [
+const factParts: readonly FactPart[] = [
   'status',
   'parameters',
   'capabilities',

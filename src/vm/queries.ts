@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import type { QmpConnection } from '../qmp/connection';
 import { QmpCommandError, QmpError } from '../qmp/errors';
-import type { JsonObject, JsonValue } from '../qmp/json';
+import { isObject, type JsonObject, type JsonValue } from '../qmp/json';
 import type { Capability, NetdevFacts, RunState } from './types';
 
 const runStateShape = z.looseObject({ status: z.string(), running: z.boolean() });
@@ -26,7 +26,7 @@ export class UnexpectedReplyError extends QmpError {
 }
 
 /** @throws {UnexpectedReplyError} */
-export function parseReply<T>(command: string, shape: z.ZodMiniType<T>, reply: JsonValue): T {
+function parseReply<T>(command: string, shape: z.ZodMiniType<T>, reply: JsonValue): T {
   const result = z.safeParse(shape, reply);
   if (!result.success) throw new UnexpectedReplyError(command, result.error);
   return result.data;
@@ -41,9 +41,7 @@ async function query<T>(
 }
 
 function asObject(command: string, reply: JsonValue): JsonObject {
-  if (typeof reply === 'object' && reply !== null && !Array.isArray(reply)) {
-    return reply as JsonObject;
-  }
+  if (isObject(reply)) return reply;
   throw new UnexpectedReplyError(command, undefined);
 }
 
@@ -138,7 +136,7 @@ export async function queryNetdevs(
 }
 
 /** Lines such as ` \ net0: index=0,type=tap,ifname=tap0,script=no`; NICs themselves are left out. */
-export function parseInfoNetwork(text: string): ReadonlyMap<string, NetdevFacts> {
+function parseInfoNetwork(text: string): ReadonlyMap<string, NetdevFacts> {
   const found = new Map<string, NetdevFacts>();
   for (const line of text.split(/\r?\n/)) {
     const match = /^\s*\\?\s*([^:\s]+):\s*(index=.*)$/.exec(line);

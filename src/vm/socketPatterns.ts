@@ -26,7 +26,7 @@ export async function expandSocketPatterns(patterns: readonly string[]): Promise
 }
 
 /** Whether a path names a socket, links followed. */
-export async function isSocket(file: string): Promise<boolean> {
+async function isSocket(file: string): Promise<boolean> {
   try {
     return (await stat(file)).isSocket();
   } catch {

@@ -73,7 +73,7 @@ function backendTransferDocument(snapshot: MachineSnapshot): unknown {
 }
 
 /** Values as QEMU gives them, under names that stay. */
-export function machineDocument(snapshot: MachineSnapshot): Record<string, unknown> {
+function machineDocument(snapshot: MachineSnapshot): Record<string, unknown> {
   const { facts, process } = snapshot;
   return {
     socket: snapshot.socketPath,

@@ -1,4 +1,5 @@
 import {
+  l10n,
   MarkdownString,
   ThemeColor,
   ThemeIcon,
@@ -41,7 +42,9 @@ export function toTreeItem(node: ViewNode, handle: NodeHandle): TreeItem {
   if (node.checked !== undefined) {
     item.checkboxState = {
       state: node.checked ? TreeItemCheckboxState.Checked : TreeItemCheckboxState.Unchecked,
-      tooltip: node.checked ? `Turn ${node.label} off` : `Turn ${node.label} on`,
+      tooltip: node.checked
+        ? l10n.t('Turn {0} off', node.label)
+        : l10n.t('Turn {0} on', node.label),
       accessibilityInformation: { label: node.spoken, role: 'checkbox' },
     };
   }
