@@ -18,7 +18,13 @@ const upstairs = floors.map((room, floor) => ({
 /** Leaves: pure data and arithmetic that import nothing above them. */
 const leaves = ['catalogue.ts', 'catalogueData.ts', 'units.ts'].map((file) => ({
   target: `./src/migration/settings/${file}`,
-  from: ['./src/vm', './src/fdpass', './src/migration/run', './src/migration/methods', './src/migration/view'],
+  from: [
+    './src/vm',
+    './src/fdpass',
+    './src/migration/run',
+    './src/migration/methods',
+    './src/migration/view',
+  ],
   message: 'The settings leaves import nothing above them.',
 }));
 
@@ -69,7 +75,10 @@ export default tseslint.config(
     files: ['test/**/*.ts'],
     rules: {
       // Mocha's describe/it and chained assertions read better without these.
-      '@typescript-eslint/no-floating-promises': ['error', { allowForKnownSafeCalls: ['describe', 'it'] }],
+      '@typescript-eslint/no-floating-promises': [
+        'error',
+        { allowForKnownSafeCalls: ['describe', 'it'] },
+      ],
       '@typescript-eslint/no-non-null-assertion': 'off',
     },
   },
