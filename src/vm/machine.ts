@@ -128,7 +128,7 @@ export class Machine implements MachineHandle, Disposable {
    * Connects and reads everything. On failure the machine is `lost` and, with `autoReconnect`,
    * tried again. Does nothing when connected already, and joins an attempt that is under way.
    *
-   * @throws {QmpConnectError} why it could not be done
+   * @throws {QmpConnectError} why it could not be done; `closed-by-us` when `disconnect` came first
    */
   async connect(): Promise<void> {
     if (this.live !== undefined) return;
@@ -149,7 +149,8 @@ export class Machine implements MachineHandle, Disposable {
     try {
       await this.open(signal);
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted)
+        throw new QmpConnectError(this.id, { kind: 'closed-by-us' }, { cause: error });
       this.attempt = undefined;
       const failure = asConnectError(this.id, error);
       this.lose(failure.closeReason);
@@ -165,10 +166,8 @@ export class Machine implements MachineHandle, Disposable {
         onTraffic: (direction, text) => onTraffic(this.current.label, direction, text),
       }),
     });
-    if (signal.aborted) {
-      connection.close();
-      return;
-    }
+    if (signal.aborted) connection.close();
+    signal.throwIfAborted();
     // A monitor serves one client: whoever gives up must not hold it until the last answer came.
     signal.addEventListener('abort', () => connection.close(), { once: true });
     // Listening before reading: what changes in between is then read again, never missed.

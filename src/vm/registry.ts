@@ -96,7 +96,7 @@ export class MachineRegistry implements Disposable {
     try {
       await machine.connect();
     } catch (error) {
-      if (known === undefined) this.drop(id);
+      if (known === undefined && this.byId.get(id) === machine) this.drop(id);
       throw error;
     }
     this.save();

@@ -56,7 +56,7 @@ export interface BandwidthAdvice {
   readonly explanation: string;
 }
 
-/** Limits up to this slow every migration on one host, which copies memory at several times that. */
+/** Limits below this slow every migration on one host, which copies memory at several times that. */
 const slowBytesPerSecond = 1024n * 1024n * 1024n;
 
 /** What to say about `max-bandwidth` before a local migration; `undefined`: nothing. */
@@ -64,7 +64,7 @@ export function bandwidthAdvice(source: VmFacts): BandwidthAdvice | undefined {
   const value = source.parameters['max-bandwidth'];
   if (typeof value !== 'number' && typeof value !== 'bigint') return undefined;
   const current = BigInt(value);
-  if (current === 0n || current > slowBytesPerSecond) return undefined;
+  if (current === 0n || current >= slowBytesPerSecond) return undefined;
   const bounded = source.parameters['avail-switchover-bandwidth'] !== undefined;
   const risk = bounded
     ? `To keep the pause near downtime-limit, avail-switchover-bandwidth is set to ${formatRate(switchoverEstimateBytesPerSecond)} for this run as well.`
