@@ -4,6 +4,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 import { explain } from '../../../src/migration/view/words';
+import { QmpConnectError } from '../../../src/qmp/errors';
 import type { MachinePart, MachineState } from '../../../src/vm/types';
 import { NotConnectedError } from '../../../src/vm/types';
 import { FakeRefusal } from '../../support/fakeQmpServer';
@@ -278,8 +279,12 @@ describe('a machine', function () {
       await eventually(() => server.commands.includes('query-migrate'));
       const [machine] = registry.machines;
       assert.ok(machine);
+      const told = assert.rejects(
+        connecting,
+        (error) => error instanceof QmpConnectError && error.closeReason.kind === 'closed-by-us',
+      );
       await registry.disconnect(machine.id);
-      await connecting;
+      await told;
       assert.equal(machine.snapshot.state.kind, 'idle');
       first = false;
       await stage.registry().connect(server.path);
