@@ -6,6 +6,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { build } from 'esbuild';
 import { QmpConnection, type ConnectOptions } from '../../../src/qmp/connection';
 import { QmpClosedError, QmpConnectError } from '../../../src/qmp/errors';
 import { closeReasonOfConnectError } from '../../../src/qmp/transport';
@@ -103,14 +104,23 @@ describe('QMP close reasons', () => {
     // Root may connect anywhere, so another user tries where we are root.
     const isRoot = process.getuid?.() === 0;
     chmodSync(directory, 0o755);
-    const script = `
-      const { QmpConnection } = require(${JSON.stringify(connectionModule)});
-      const connecting = QmpConnection.connect(${JSON.stringify(file)});
-      connecting.catch((error) => console.log(error.closeReason.kind));`;
+    // In one piece, for that user may not even enter the folder of this project.
+    const { outputFiles } = await build({
+      stdin: {
+        contents: `import { QmpConnection } from ${JSON.stringify(connectionModule)};
+          const connecting = QmpConnection.connect(${JSON.stringify(file)});
+          connecting.catch((error) => console.log(error.closeReason.kind));`,
+        resolveDir: directory,
+      },
+      bundle: true,
+      minify: true,
+      platform: 'node',
+      write: false,
+    });
     const { stdout } = await promisify(execFile)(
       process.execPath,
-      ['--import=tsx', '-e', script],
-      isRoot ? { uid: 65534, env: { ...process.env, TMPDIR: '/tmp' } } : {},
+      ['-e', outputFiles[0]?.text ?? ''],
+      isRoot ? { uid: 65534, cwd: '/' } : {},
     );
     assert.equal(stdout.trim(), 'no-permission');
   }).timeout(20_000);
