@@ -84,6 +84,31 @@ describe('a local migration that does not go well', () => {
     });
   }
 
+  for (const phase of ['checking', 'preparing', 'transferring']) {
+    for (const victim of ['source', 'target'] as const) {
+      it(`tells the truth when the ${victim} is killed while ${phase}`, async () => {
+        const { source, target, runs, request } = await start({ version: '11.1' });
+        await source.waitForRounds(1);
+        // Slow enough for the transfer to be hit.
+        await source.probe('migrate-set-parameters', { 'max-bandwidth': 20 * 1024 * 1024 });
+        const run = runs.start(request());
+        await untilPhase(run, phase);
+        const [dead, alive] = victim === 'source' ? [source, target] : [target, source];
+        dead.kill('SIGKILL');
+        const outcome = await run.outcome;
+        const survivor = await alive.guestStatus();
+        const said = `${survivor} ${JSON.stringify(outcome)}`;
+        if (survivor === 'running') {
+          assert.equal(outcome.owner, victim === 'source' ? 'target' : 'source', said);
+          await alive.waitForRounds(1);
+        } else {
+          assert.equal(victim, 'source', `the guest must not stand on the source: ${said}`);
+          assert.ok(['nobody', 'unknown'].includes(outcome.owner), said);
+        }
+      });
+    }
+  }
+
   it('takes the guest back when the target is killed while the switchover is held', async () => {
     const { source, target, runs, request, sourceMachine } = await start({ version: '11.1' });
     await source.probe('migrate-set-capabilities', {
@@ -262,7 +287,10 @@ describe('a local migration that does not go well', () => {
 async function untilPhase(run: Run, phase: string): Promise<void> {
   const there = (): boolean =>
     run.record.progress.phase === phase || run.record.outcome !== undefined;
-  while (!there()) await sleep(10);
+  for (let waits = 0; !there(); waits++) {
+    assert.ok(waits < 2000, `never came to ${phase}: ${JSON.stringify(run.record.progress)}`);
+    await sleep(10);
+  }
   assert.equal(run.record.outcome, undefined, JSON.stringify(run.record.outcome));
 }
 

@@ -64,6 +64,9 @@ describe('a person migrates a guest', () => {
   it('types a limit with a unit, is told what is wrong with it, and sets it', async () => {
     await workbench.runCommand('QEMU Migration: Set Parameter...');
     await choice('sandbox-source').click();
+    await workbench.page
+      .locator('.quick-input-widget input[placeholder*="Which parameter"]')
+      .waitFor();
     await workbench.page.keyboard.type('downtime-limit');
     await choice('downtime-limit').click();
     await workbench.page.getByText('sandbox-source: downtime-limit').waitFor();
@@ -99,6 +102,48 @@ describe('a person migrates a guest', () => {
     assert.equal(await sandbox.source.guestStatus(), 'postmigrate');
     assert.equal(await sandbox.target.guestStatus(), 'running');
     await sandbox.target.waitForRounds(2);
+  });
+});
+
+describe('a person watches a migration that does not end, and cancels it', () => {
+  let sandbox: Sandbox;
+  let workbench: Workbench;
+
+  before(async () => {
+    sandbox = await startSandbox(await provisionQemu('11.1'), 'fast-dirtying');
+    const { folder, settings } = sandbox;
+    workbench = await openWorkbench({ folder, settings, installed: true });
+  });
+
+  after(async () => {
+    await workbench.close();
+    await sandbox.stop();
+  });
+
+  it('sees the figures move in the tree, and the guest stay after Cancel', async () => {
+    const { page } = workbench;
+    const source = page
+      .locator('.part.sidebar .monaco-list-row')
+      .filter({ hasText: 'sandbox-source' })
+      .first();
+    await page.locator('.part.activitybar [aria-label*="QEMU Migration"]').first().click();
+    await source.filter({ hasText: 'running' }).waitFor();
+    await sandbox.source.waitForRounds(1);
+    await workbench.runCommand('QEMU Migration: Migrate to...');
+    for (const question of ['Which machine', 'Which QEMU', 'How shall', 'How fast']) {
+      await page.locator(`.quick-input-widget input[placeholder*="${question}"]`).waitFor();
+      await page.keyboard.press('Enter');
+    }
+    // A steady stream of changes: VS Code draws it only when they leave it time to.
+    await source.filter({ hasText: /pass 2/ }).waitFor();
+    await source.filter({ hasText: /pass 3/ }).waitFor();
+    await workbench.screenshot('progress');
+    await page.locator('.notification-toast').getByText('Cancel', { exact: true }).click();
+    const message = page.locator('.notification-toast');
+    await message.getByText(/Cancelled: the guest runs on sandbox-source/).waitFor();
+    await source.filter({ hasText: 'running' }).waitFor();
+    assert.equal(await sandbox.source.guestStatus(), 'running');
+    assert.notEqual(await sandbox.target.guestStatus(), 'running');
   });
 });
 
