@@ -109,6 +109,23 @@ describe('a local migration that does not go well', () => {
     }
   }
 
+  for (const victim of ['source', 'target'] as const) {
+    it(`tells the truth when the ${victim} is killed as the guest is handed over`, async () => {
+      const { source, target, runs, request, sourceMachine } = await start({ version: '11.1' });
+      await source.waitForRounds(1);
+      const [dead, alive] = victim === 'source' ? [source, target] : [target, source];
+      sourceMachine.onEvent(({ name }) => {
+        if (name === 'STOP') dead.kill('SIGKILL');
+      });
+      const outcome = await runs.start(request()).outcome;
+      const survivor = await alive.guestStatus();
+      const said = `${survivor} ${JSON.stringify(outcome)}`;
+      const owner = victim === 'source' ? 'target' : 'source';
+      if (survivor === 'running') assert.equal(outcome.owner, owner, said);
+      else assert.ok(['nobody', 'unknown'].includes(outcome.owner), said);
+    });
+  }
+
   it('takes the guest back when the target is killed while the switchover is held', async () => {
     const { source, target, runs, request, sourceMachine } = await start({ version: '11.1' });
     await source.probe('migrate-set-capabilities', {
