@@ -15,6 +15,29 @@ export const CommandId = {
   toggleCapability: 'qemuMigration.toggleCapability',
   chooseCapabilities: 'qemuMigration.chooseCapabilities',
   setParameter: 'qemuMigration.setParameter',
+  toggleBackendTransferHere: 'qemuMigration.toggleBackendTransferHere',
+  resetSetting: 'qemuMigration.resetSetting',
+  resetAllSettings: 'qemuMigration.resetAllSettings',
+  undoSettings: 'qemuMigration.undoSettings',
+  filterSettings: 'qemuMigration.filterSettings',
+  clearFilter: 'qemuMigration.clearFilter',
+  showChangedOnly: 'qemuMigration.showChangedOnly',
+  showAllSettings: 'qemuMigration.showAllSettings',
+  pair: 'qemuMigration.pair',
+  unpair: 'qemuMigration.unpair',
+  compare: 'qemuMigration.compare',
+  applyToBoth: 'qemuMigration.applyToBoth',
+  applyToOther: 'qemuMigration.applyToOther',
+  applySourceToTarget: 'qemuMigration.applySourceToTarget',
+  applyProfile: 'qemuMigration.applyProfile',
+  compareProfile: 'qemuMigration.compareProfile',
+  saveProfile: 'qemuMigration.saveProfile',
+  openProfiles: 'qemuMigration.openProfiles',
+  copySettingsAs: 'qemuMigration.copySettingsAs',
+  copyAsQmp: 'qemuMigration.copyAsQmp',
+  copyAsHmp: 'qemuMigration.copyAsHmp',
+  copyAsGlobal: 'qemuMigration.copyAsGlobal',
+  copyAsCli: 'qemuMigration.copyAsCli',
   migrate: 'qemuMigration.migrate',
   cancelMigration: 'qemuMigration.cancelMigration',
   showLog: 'qemuMigration.showLog',
@@ -29,11 +52,14 @@ export const ViewContainerId = { main: 'qemuMigration' } as const;
 export const ViewId = { machines: 'qemuMigration.machines' } as const;
 export type ViewId = (typeof ViewId)[keyof typeof ViewId];
 
+export const SubmenuId = { copyAs: 'qemuMigration.copyAs' } as const;
+
 export const SettingId = {
   sockets: 'qemuMigration.sockets',
   transport: 'qemuMigration.transport',
   discoveryEnabled: 'qemuMigration.discovery.enabled',
   helperPath: 'qemuMigration.helper.path',
+  profilesFile: 'qemuMigration.profiles.file',
 } as const;
 export type SettingId = (typeof SettingId)[keyof typeof SettingId];
 
@@ -45,16 +71,26 @@ export interface ContextValues {
   'qemuMigration.connected': boolean;
   /** At least one migration of ours is going on. */
   'qemuMigration.migrating': boolean;
+  /** The tree shows only some settings: a text is searched for, or only changed ones are shown. */
+  'qemuMigration.filtered': boolean;
+  'qemuMigration.changedOnly': boolean;
+  /** There is a change of settings that can be undone. */
+  'qemuMigration.canUndo': boolean;
 }
 
 export const ContextKey = {
   discovery: 'qemuMigration.discovery',
   connected: 'qemuMigration.connected',
   migrating: 'qemuMigration.migrating',
+  filtered: 'qemuMigration.filtered',
+  changedOnly: 'qemuMigration.changedOnly',
+  canUndo: 'qemuMigration.canUndo',
 } as const satisfies Record<string, keyof ContextValues>;
 
 /** Keys of `globalState`. */
 export const StateKey = {
   machines: 'qemuMigration.machines',
   damagedMachines: 'qemuMigration.machines.damaged',
+  pairs: 'qemuMigration.pairs',
+  damagedPairs: 'qemuMigration.pairs.damaged',
 } as const;

@@ -7,6 +7,7 @@ interface SettingValues {
   [SettingId.transport]: Transport;
   [SettingId.discoveryEnabled]: boolean;
   [SettingId.helperPath]: string;
+  [SettingId.profilesFile]: string;
 }
 
 /** The settings, read at the moment of use; a value of the wrong type counts as not set. */
@@ -18,6 +19,8 @@ const readers: { readonly [K in SettingId]: (value: unknown) => SettingValues[K]
   [SettingId.transport]: (value) => (value === 'unix' ? 'unix' : 'fd'),
   [SettingId.discoveryEnabled]: (value) => value !== false,
   [SettingId.helperPath]: (value) => (typeof value === 'string' ? value.trim() : ''),
+  [SettingId.profilesFile]: (value) =>
+    typeof value === 'string' && value.trim() !== '' ? value.trim() : '.vscode/qemu-migration.json',
 };
 
 export function readSetting<K extends SettingId>(id: K): SettingValues[K] {

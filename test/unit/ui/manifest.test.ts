@@ -7,13 +7,20 @@ import {
   ContextKey,
   SettingId,
   StateKey,
+  SubmenuId,
   ViewContainerId,
   ViewId,
 } from '../../../src/ui/ids';
 
+interface MenuEntry {
+  readonly command?: string;
+  readonly submenu?: string;
+  readonly when: string;
+  readonly group?: string;
+}
+
 const { contributes } = manifest;
-const menus: Record<string, readonly { command: string; when: string; group?: string }[]> =
-  contributes.menus;
+const menus: Record<string, readonly MenuEntry[]> = contributes.menus;
 const menuEntries = Object.values(menus).flat();
 const own = Object.values(CommandId) as readonly string[];
 
@@ -23,7 +30,16 @@ function clauses(): string[] {
     ...menuEntries.map((entry) => entry.when),
     ...contributes.viewsWelcome.map((welcome) => welcome.when),
     ...contributes.commands.flatMap((command) => command.enablement ?? []),
+    ...contributes.keybindings.map((binding) => binding.when),
   ];
+}
+
+/** Whether a `when` of plain keys, joined by `&&`, holds while exactly these keys are true. */
+function holds(when: string, keys: ReadonlySet<string>): boolean {
+  return when.split(' && ').every((term) => {
+    if (term.startsWith('view ==')) return true;
+    return term.startsWith('!') ? !keys.has(term.slice(1)) : keys.has(term);
+  });
 }
 
 function sorted(list: Iterable<string>): string[] {
@@ -57,15 +73,15 @@ describe('manifest', () => {
 
   it('uses exactly the context keys of the register', () => {
     const used = clauses()
-      // Words of ours that are not the right-hand side of `view ==`.
-      .map((clause) => clause.replaceAll(/view == [\w.]+/g, ''))
+      // Words of ours that are not the right-hand side of `view ==` or `focusedView ==`.
+      .map((clause) => clause.replaceAll(/view == [\w.]+/gi, ''))
       .flatMap((clause) => clause.match(/qemuMigration\.[\w.]+/g) ?? []);
     assert.deepEqual(sorted(used), sorted(Object.values(ContextKey)));
   });
 
   it('names views of ours in each when clause', () => {
     const views = clauses().flatMap((clause) =>
-      [...clause.matchAll(/view == ([\w.]+)/g)].map((match) => match[1]),
+      [...clause.matchAll(/view == ([\w.]+)/gi)].map((match) => match[1]),
     );
     for (const view of views) assert.ok(Object.values<string | undefined>(ViewId).includes(view));
   });
@@ -79,7 +95,10 @@ describe('manifest', () => {
   });
 
   it('refers only to commands of ours in menus, texts and enablements', () => {
-    for (const { command } of menuEntries) assert.ok(own.includes(command), command);
+    for (const { command, submenu } of menuEntries) {
+      assert.ok(command === undefined ? submenu !== undefined : own.includes(command), command);
+    }
+    for (const { command } of contributes.keybindings) assert.ok(own.includes(command), command);
     const linked = Object.values(nls).flatMap((text) =>
       [...text.matchAll(/command:(qemuMigration[\w.]+)/g)].map((match) => match[1] ?? ''),
     );
@@ -87,9 +106,20 @@ describe('manifest', () => {
     for (const command of linked) assert.ok(own.includes(command), command);
   });
 
+  it('shows each submenu of the register, filled, and no others', () => {
+    const ids = sorted(Object.values(SubmenuId));
+    assert.deepEqual(sorted(contributes.submenus.map(({ id }) => id)), ids);
+    assert.deepEqual(sorted(menuEntries.flatMap(({ submenu }) => submenu ?? [])), ids);
+    for (const id of ids) assert.ok((menus[id] ?? []).length > 1, id);
+    for (const { id, label, icon } of contributes.submenus) {
+      assert.match(label, /^%submenu\..+%$/, id);
+      assert.match(icon, /^\$\([a-z-]+\)$/, id);
+    }
+  });
+
   it('hides the commands that need a row from the palette', () => {
-    const hidden = menus['commandPalette']!.filter(({ when }) => when === 'false').map(
-      ({ command }) => command,
+    const hidden = menus['commandPalette']!.flatMap(({ when, command }) =>
+      when === 'false' && command !== undefined ? [command] : [],
     );
     assert.deepEqual(
       sorted(hidden),
@@ -97,10 +127,37 @@ describe('manifest', () => {
         CommandId.connectMachine,
         CommandId.refreshMachine,
         CommandId.toggleCapability,
+        CommandId.toggleBackendTransferHere,
+        CommandId.resetSetting,
+        CommandId.applyToBoth,
+        CommandId.applyToOther,
+        CommandId.copyAsQmp,
+        CommandId.copyAsHmp,
+        CommandId.copyAsGlobal,
+        CommandId.copyAsCli,
         CommandId.copyValue,
         CommandId.copySocketPath,
       ]),
     );
+  });
+
+  it('takes no key but in the view, and none of a text field there', () => {
+    for (const { when, key, mac } of contributes.keybindings) {
+      assert.match(when, /^focusedView == qemuMigration\.machines && !inputFocus$/, key);
+      assert.equal(mac, key.replace('ctrl', 'cmd'));
+    }
+  });
+
+  it('says of each action whether it makes sense for several rows', () => {
+    const several = new Set<string | undefined>([
+      CommandId.resetSetting,
+      CommandId.applyToOther,
+      undefined,
+    ]);
+    for (const { command, when, group } of menus['view/item/context']!) {
+      if (group?.startsWith('inline')) continue;
+      assert.equal(!when.endsWith(' && !listMultiSelection'), several.has(command), command);
+    }
   });
 
   it('offers each inline action in the context menu or the palette as well', () => {
@@ -122,9 +179,30 @@ describe('manifest', () => {
     }
   });
 
+  it('has no two actions at one place of a menu, unless one row never shows both', () => {
+    for (const [menu, entries] of Object.entries(menus)) {
+      const places = new Map<string, MenuEntry[]>();
+      for (const entry of entries) {
+        if (entry.group === undefined) continue;
+        places.set(entry.group, [...(places.get(entry.group) ?? []), entry]);
+      }
+      for (const [group, sharing] of places) {
+        const conditions = sharing.map(({ when }) => when);
+        assert.equal(new Set(conditions).size, conditions.length, `${menu} ${group}`);
+      }
+    }
+  });
+
   it('puts at most three actions into the title and has words for the empty view', () => {
-    const inTitle = menus['view/title']!.filter(({ group }) => group?.startsWith('navigation'));
-    assert.ok(inTitle.length <= 3);
+    const keys = Object.values(ContextKey);
+    for (let bits = 0; bits < 2 ** keys.length; bits += 1) {
+      const on = new Set<string>(keys.filter((_, index) => (bits >> index) & 1));
+      const shown = menus['view/title']!.filter(({ when }) => holds(when, on));
+      const icons = shown.filter(({ group }) => group?.startsWith('navigation'));
+      assert.ok(icons.length <= 3, [...on].join());
+      const places = shown.map(({ group }) => group);
+      assert.equal(new Set(places).size, places.length, [...on].join());
+    }
     assert.ok(contributes.viewsWelcome.length > 0);
   });
 
@@ -145,25 +223,29 @@ describe('manifest', () => {
     assert.equal(supported, 'limited');
     assert.deepEqual(
       sorted(restrictedConfigurations),
-      sorted([SettingId.sockets, SettingId.helperPath]),
+      sorted([SettingId.sockets, SettingId.helperPath, SettingId.profilesFile]),
     );
     assert.equal(contributes.configuration.properties[SettingId.helperPath].scope, 'machine');
-    assert.equal(
-      contributes.configuration.properties[SettingId.sockets].scope,
-      'machine-overridable',
-    );
+    for (const id of [SettingId.sockets, SettingId.profilesFile]) {
+      assert.equal(contributes.configuration.properties[id].scope, 'machine-overridable', id);
+    }
   });
 
   it('has each text that it names, and names each text', () => {
     const named = [...JSON.stringify(manifest).matchAll(/"%([^"%]+)%"/g)].map((match) => match[1]!);
     assert.deepEqual(sorted(named), sorted(Object.keys(nls)));
+    for (const [key, text] of Object.entries(nls)) assert.ok(text.trim() !== '', key);
   });
 
   it('writes titles in title case, verb first', () => {
-    const small = new Set(['to', 'from', 'or', 'of', 'in', 'on']);
+    const small = new Set(['to', 'from', 'or', 'of', 'in', 'on', 'with', 'as', 'the']);
     for (const { title } of contributes.commands) {
       const text = Object.entries(nls).find(([key]) => `%${key}%` === title)?.[1] ?? '';
-      const words = text.split(' ').filter((word) => !small.has(word.replace('...', '')));
+      const words = text
+        .split(' ')
+        // An option of QEMU keeps its spelling.
+        .filter((word) => !small.has(word.replace('...', '')) && !word.startsWith('-'));
+      assert.match(words[0] ?? '', /^[A-Z]/, text);
       for (const word of words) assert.match(word, /^[A-Z]/, text);
     }
   });
