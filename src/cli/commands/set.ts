@@ -12,7 +12,7 @@ import type { MachineHandle, VmFacts } from '../../vm/types';
 import { ExitCode, RefusedError, UsageError } from '../exitCodes';
 import type { CommandResult } from '../result';
 import type { Session } from '../session';
-import { nearest } from '../nearest';
+import { nearest } from '../../migration/settings/nearest';
 
 /** Sets a parameter, or a capability, and tells what QEMU has then. */
 export async function set(

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { nearest } from '../../../src/cli/nearest';
+import { nearest } from '../../../src/migration/settings/nearest';
 import { cut, outline, printable, table, toJson } from '../../../src/cli/text';
 import type { ViewNode } from '../../../src/migration/view/nodes';
 
