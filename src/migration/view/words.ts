@@ -12,6 +12,7 @@ import { ListNotSavedError } from '../../vm/registry';
 import { NotConnectedError } from '../../vm/types';
 import { HelperMissingError } from '../methods/descriptorPair';
 import { TargetDeviceError } from '../methods/targetDevices';
+import { PairsNotSavedError } from '../pair/pairs';
 import { RunRefusedError } from '../run/checks';
 import { BackendTransferError } from '../settings/backendTransfer';
 import { CapabilityNotTakenError } from '../settings/capabilities';
@@ -82,6 +83,13 @@ function explainOurs(error: unknown): Explanation {
       headline: 'The list of machines could not be saved; it is kept until this window closes.',
       detail: messageOf(error.cause),
       nextStep: 'Free some disk space; the next change saves it again.',
+    };
+  }
+  if (error instanceof PairsNotSavedError) {
+    return {
+      headline: 'The pairs could not be saved; they are kept until this window closes.',
+      detail: sentence(messageOf(error.cause)),
+      nextStep: 'Free some disk space; the next change saves them again.',
     };
   }
   if (error instanceof UnexpectedReplyError) {
