@@ -14,7 +14,8 @@ export interface CommandTarget {
   readonly subject?: string;
 }
 
-export type CommandBody = (target: CommandTarget) => unknown;
+/** `all` has every row that was selected when a command was called from one of them. */
+export type CommandBody = (target: CommandTarget, all: readonly CommandTarget[]) => unknown;
 
 /** The one wrapper of all commands: logs them, and puts what they throw into one message. */
 export class CommandRunner {
@@ -26,11 +27,12 @@ export class CommandRunner {
     this.prompts = prompts;
   }
 
-  /** Registers a command that accepts a tree row, a machine's id, or nothing. */
+  /** Registers a command that accepts a tree row, or several, a machine's id, or nothing. */
   register(id: CommandId, body: CommandBody): Disposable {
-    return commands.registerCommand(id, (argument?: unknown) =>
-      this.run(id, () => body(readTarget(argument))),
-    );
+    return commands.registerCommand(id, (argument?: unknown, selected?: unknown) => {
+      const target = readTarget(argument);
+      return this.run(id, () => body(target, readTargets(target, selected)));
+    });
   }
 
   /** Runs an action that has no command of its own, such as a checkbox, in the same way. */
@@ -62,6 +64,14 @@ export class CommandRunner {
 
 function isCancellation(error: unknown): boolean {
   return error instanceof CancellationError || error instanceof QmpAbortedError;
+}
+
+/** VS Code hands over the row and, where several are selected and it is one of them, all of them. */
+function readTargets(target: CommandTarget, selected: unknown): readonly CommandTarget[] {
+  if (!Array.isArray(selected) || selected.length === 0) return [target];
+  const targets = selected.map(readTarget);
+  const known = new Set(targets.map(({ nodeId }) => nodeId));
+  return known.has(target.nodeId) ? targets : [target];
 }
 
 function readTarget(argument: unknown): CommandTarget {

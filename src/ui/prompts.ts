@@ -19,6 +19,8 @@ export interface PromptItem<T> {
   readonly fill?: string;
   /** It cannot be chosen now, and why. */
   readonly refusal?: string;
+  /** It can be chosen, but something has to be known first. */
+  readonly warning?: string;
 }
 
 export interface Step {
@@ -38,6 +40,8 @@ export interface PickRequest<T> {
   readonly step?: Step;
   /** The item that is ready to be chosen; else the first. */
   readonly active?: T | undefined;
+  /** Carries the choice out. A text that comes back is shown at the item; the list stays open. */
+  readonly submit?: (value: T) => Promise<string | undefined>;
 }
 
 export interface PickManyRequest<T> {
@@ -54,16 +58,34 @@ export interface Suggestion {
   readonly text: string;
 }
 
+/** A button above the field that submits the text in a way of its own. */
+export interface FieldAction {
+  readonly icon: string;
+  readonly tooltip: string;
+  /** As `InputRequest.submit`. */
+  readonly submit: () => Promise<string | undefined>;
+}
+
+/** What stands at the field about the text in it; only a problem keeps it from being submitted. */
+export interface FieldNote {
+  readonly level: 'problem' | 'warning' | 'information';
+  readonly text: string;
+}
+
 export interface InputRequest {
   readonly title: string;
   readonly prompt: string;
   readonly value: string;
   readonly placeholder?: string;
   readonly suggestions?: readonly Suggestion[];
-  /** What is wrong with the text, while it is typed. */
-  readonly validate: (text: string) => string | undefined;
+  /** What can be done with the text as it is now, beside submitting it. */
+  readonly actions?: (text: string) => readonly FieldAction[];
+  /** What is wrong with the text, or worth knowing, while it is typed; a bare text is a problem. */
+  readonly validate: (text: string) => string | FieldNote | undefined;
   /** Carries it out. A text that comes back is shown at the field, which stays open. */
   readonly submit: (text: string) => Promise<string | undefined>;
+  /** Stays when something else is clicked; only Escape leaves. */
+  readonly stays?: boolean;
 }
 
 export interface Confirmation {
@@ -93,6 +115,8 @@ export interface Prompts {
     text: string,
     buttons?: readonly string[],
   ): Promise<string | undefined>;
+  /** A line that goes away by itself and asks for nothing. */
+  status(text: string): void;
   confirm(confirmation: Confirmation): Promise<boolean>;
   pick<T>(request: PickRequest<T>): Promise<T | Back | undefined>;
   pickMany<T>(request: PickManyRequest<T>): Promise<ReadonlySet<T> | undefined>;

@@ -23,6 +23,10 @@ export class PromptsSlot implements Prompts {
     return this.current.message(severity, text, buttons);
   }
 
+  status(text: string): void {
+    this.current.status(text);
+  }
+
   confirm(confirmation: Confirmation): Promise<boolean> {
     return this.current.confirm(confirmation);
   }

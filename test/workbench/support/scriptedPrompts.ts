@@ -3,6 +3,7 @@ import type { CancellationToken } from 'vscode';
 import type {
   Back,
   Confirmation,
+  FieldNote,
   InputRequest,
   PickManyRequest,
   PickRequest,
@@ -20,10 +21,15 @@ export interface ShownMessage {
 }
 
 type Answer =
-  | { readonly kind: 'pick'; readonly choose: string | Back | undefined }
-  | { readonly kind: 'pickMany'; readonly labels: readonly string[] }
-  | { readonly kind: 'input'; readonly texts: readonly string[] }
+  | { readonly kind: 'pick'; readonly choices: readonly (string | Back | undefined)[] }
+  | { readonly kind: 'pickMany'; readonly labels: readonly string[] | 'as offered' | undefined }
+  | { readonly kind: 'input'; readonly texts: readonly (string | ButtonPress)[] }
   | { readonly kind: 'confirm'; readonly yes: boolean };
+
+/** A button above a field, by a part of its tooltip. */
+export interface ButtonPress {
+  readonly press: string;
+}
 
 /** Answers in the order given; what nobody foresaw is an error. */
 export class ScriptedPrompts implements Prompts {
@@ -32,8 +38,14 @@ export class ScriptedPrompts implements Prompts {
   readonly asked: string[] = [];
   /** Every list of items that was offered. */
   readonly offered: (readonly PromptItem<unknown>[])[] = [];
-  /** What stood at the field after each text that was not taken. */
+  /** What stood at the field, or the item, after each answer that was not taken. */
   readonly problems: string[] = [];
+  /** What stood at the field about texts that could be submitted. */
+  readonly notes: FieldNote[] = [];
+  /** What was ticked when a list to tick in opened. */
+  readonly ticked: unknown[][] = [];
+  readonly statuses: string[] = [];
+  readonly confirmations: Confirmation[] = [];
   readonly inputs: InputRequest[] = [];
   readonly picks: PickRequest<unknown>[] = [];
   readonly progressTitles: string[] = [];
@@ -41,10 +53,11 @@ export class ScriptedPrompts implements Prompts {
   /** The cancel buttons of the progress that is shown. */
   readonly cancellations: CancellationTokenSource[] = [];
   private readonly answers: Answer[] = [];
+  private readonly presses: string[] = [];
 
-  /** Chooses the item whose label contains this text. */
-  willPick(choose: string | Back | undefined): this {
-    this.answers.push({ kind: 'pick', choose });
+  /** Chooses the item whose label contains this text, then the next while one is not taken. */
+  willPick(...choices: [string | Back | undefined, ...(string | Back | undefined)[]]): this {
+    this.answers.push({ kind: 'pick', choices });
     return this;
   }
 
@@ -53,9 +66,28 @@ export class ScriptedPrompts implements Prompts {
     return this;
   }
 
-  /** Types these texts one after the other until one is taken. */
-  willType(...texts: string[]): this {
+  willPickWhatIsTicked(): this {
+    this.answers.push({ kind: 'pickMany', labels: 'as offered' });
+    return this;
+  }
+
+  willLeaveTicking(): this {
+    this.answers.push({ kind: 'pickMany', labels: undefined });
+    return this;
+  }
+
+  /**
+   * Types these texts, submitting each, one after the other until one is taken, and then leaves. A
+   * button is pressed with the text that was typed last.
+   */
+  willType(...texts: (string | ButtonPress)[]): this {
     this.answers.push({ kind: 'input', texts });
+    return this;
+  }
+
+  /** Presses this button of the next message that has it. */
+  willPress(button: string): this {
+    this.presses.push(button);
     return this;
   }
 
@@ -79,49 +111,80 @@ export class ScriptedPrompts implements Prompts {
     buttons: readonly string[] = [],
   ): Promise<string | undefined> {
     this.messages.push({ severity, text, buttons });
-    return Promise.resolve(undefined);
+    const [press] = this.presses;
+    if (press === undefined || !buttons.includes(press)) return Promise.resolve(undefined);
+    this.presses.shift();
+    return Promise.resolve(press);
+  }
+
+  status(text: string): void {
+    this.statuses.push(text);
   }
 
   confirm(confirmation: Confirmation): Promise<boolean> {
+    this.confirmations.push(confirmation);
     this.asked.push(confirmation.message);
     return Promise.resolve(this.next('confirm', confirmation.message).yes);
   }
 
   async pick<T>(request: PickRequest<T>): Promise<T | Back | undefined> {
     this.asked.push(request.title);
-    this.picks.push(request);
-    const { choose } = this.next('pick', request.title);
-    const typed = typeof choose === 'string' && choose.startsWith('/') ? choose : '';
-    const items = typeof request.items === 'function' ? await request.items(typed) : request.items;
-    this.offered.push(items);
-    if (typeof choose !== 'string') return choose;
-    const item =
-      items.find(({ label }) => label === choose) ??
-      items.find(({ label }) => label.includes(choose));
-    if (item === undefined) {
-      throw new Error(`No "${choose}" among ${items.map(({ label }) => label).join(', ')}`);
+    this.picks.push(request as PickRequest<unknown>);
+    for (const choose of this.next('pick', request.title).choices) {
+      const typed = typeof choose === 'string' && choose.startsWith('/') ? choose : '';
+      const items =
+        typeof request.items === 'function' ? await request.items(typed) : request.items;
+      this.offered.push(items);
+      if (typeof choose !== 'string') return choose;
+      const { value } = itemCalled(choose, items);
+      const problem = await request.submit?.(value);
+      if (problem === undefined) return value;
+      this.problems.push(problem);
     }
-    if (item.refusal !== undefined) throw new Error(`${item.label}: ${item.refusal}`);
-    return item.value;
+    return undefined;
   }
 
   pickMany<T>(request: PickManyRequest<T>): Promise<ReadonlySet<T> | undefined> {
     this.asked.push(request.title);
     this.offered.push(request.items);
+    this.ticked.push([...request.picked]);
     const { labels } = this.next('pickMany', request.title);
-    const chosen = request.items.filter(({ label }) => labels.includes(label));
-    return Promise.resolve(new Set(chosen.map(({ value }) => value)));
+    if (labels === undefined) return Promise.resolve(undefined);
+    if (labels === 'as offered') return Promise.resolve(new Set(request.picked));
+    return Promise.resolve(new Set(labels.map((label) => itemCalled(label, request.items).value)));
   }
 
   async input(request: InputRequest): Promise<boolean> {
     this.asked.push(request.title);
     this.inputs.push(request);
-    for (const text of this.next('input', request.title).texts) {
-      const problem = request.validate(text) ?? (await request.submit(text));
+    let typed = request.value;
+    for (const answer of this.next('input', request.title).texts) {
+      if (typeof answer === 'string') typed = answer;
+      const problem = await this.submit(request, typed, answer);
       if (problem === undefined) return true;
       this.problems.push(problem);
     }
     return false;
+  }
+
+  private async submit(
+    request: InputRequest,
+    text: string,
+    answer: string | ButtonPress,
+  ): Promise<string | undefined> {
+    const note = request.validate(text);
+    if (typeof answer !== 'string') {
+      const actions = request.actions?.(text) ?? [];
+      const action = actions.find(({ tooltip }) => tooltip.includes(answer.press));
+      if (action !== undefined) return action.submit();
+      throw new Error(
+        `No "${answer.press}" among ${actions.map(({ tooltip }) => tooltip).join(', ')}`,
+      );
+    }
+    if (typeof note === 'string') return note;
+    if (note?.level === 'problem') return note.text;
+    if (note !== undefined) this.notes.push(note);
+    return request.submit(text);
   }
 
   async progress<T>(
@@ -145,4 +208,15 @@ export class ScriptedPrompts implements Prompts {
     }
     return answer as Extract<Answer, { kind: K }>;
   }
+}
+
+function itemCalled<T>(label: string, items: readonly PromptItem<T>[]): PromptItem<T> {
+  const item =
+    items.find((other) => other.label === label) ??
+    items.find((other) => other.label.includes(label));
+  if (item === undefined) {
+    throw new Error(`No "${label}" among ${items.map((other) => other.label).join(', ')}`);
+  }
+  if (item.refusal !== undefined) throw new Error(`${item.label}: ${item.refusal}`);
+  return item;
 }

@@ -1,0 +1,167 @@
+import {
+  l10n,
+  type QuickPick,
+  QuickInputButtons,
+  type QuickPickItem,
+  QuickPickItemKind,
+  window,
+} from 'vscode';
+import type { Disposable } from '../qmp/emitter';
+import { back, type Back, type PickRequest, type PromptItem } from './prompts';
+
+export interface Row<T> extends QuickPickItem {
+  readonly item?: PromptItem<T>;
+}
+
+/** Asks for one of several in VS Code's quick pick. */
+export function askToPick<T>(request: PickRequest<T>): Promise<T | Back | undefined> {
+  const picker = window.createQuickPick<Row<T>>();
+  picker.title = request.title;
+  picker.placeholder = request.placeholder;
+  picker.matchOnDescription = true;
+  picker.matchOnDetail = true;
+  picker.ignoreFocusOut = request.step !== undefined;
+  if (request.step !== undefined) {
+    picker.step = request.step.number;
+    picker.totalSteps = request.step.total;
+    if (request.step.back) picker.buttons = [QuickInputButtons.Back];
+  }
+  return new Promise<T | Back | undefined>((resolve, reject) => {
+    const finish = (answer: T | Back | undefined): void => {
+      resolve(answer);
+      picker.hide();
+    };
+    const list = new PickerList(picker, request.items);
+    const carryOut = async (item: PromptItem<T>): Promise<void> => {
+      if (request.submit !== undefined) {
+        picker.busy = true;
+        picker.enabled = false;
+        const refusal = await request.submit(item.value);
+        picker.busy = false;
+        picker.enabled = true;
+        if (refusal !== undefined) {
+          picker.value = '';
+          picker.placeholder = refusal;
+          list.refuse(item, refusal);
+          return;
+        }
+      }
+      finish(item.value);
+    };
+    const accept = async (): Promise<void> => {
+      const typed = picker.value;
+      const item = await list.chosen();
+      if (picker.value !== typed) return;
+      const { acceptTyped } = request;
+      if (item === undefined) {
+        const value = acceptTyped?.(typed);
+        if (value !== undefined) finish(value);
+      } else if (item.refusal !== undefined) {
+        picker.value = '';
+        picker.placeholder = item.refusal;
+      } else if (item.fill !== undefined) {
+        picker.value = item.fill;
+        void list.update();
+      } else {
+        await carryOut(item);
+      }
+    };
+    const subscriptions: Disposable[] = [
+      picker,
+      picker.onDidTriggerButton(() => finish(back)),
+      picker.onDidAccept(() => {
+        accept().catch((error: unknown) => {
+          reject(error instanceof Error ? error : new Error(String(error)));
+          picker.hide();
+        });
+      }),
+      picker.onDidChangeValue(() => void list.update()),
+      picker.onDidHide(() => {
+        list.close();
+        resolve(undefined);
+        for (const subscription of subscriptions) subscription.dispose();
+      }),
+    ];
+    void list.update();
+    const { active } = request;
+    const chosenBefore = picker.items.filter(
+      ({ item }) => active !== undefined && item?.value === active,
+    );
+    // An empty list would take the mark from the first row, and Enter would do nothing.
+    if (chosenBefore.length > 0) picker.activeItems = chosenBefore;
+    picker.show();
+  });
+}
+
+/** The rows of one open picker, which may depend on what is typed. */
+class PickerList<T> {
+  private readonly picker: QuickPick<Row<T>>;
+  private readonly items: PickRequest<T>['items'];
+  private question = 0;
+  private shown: Promise<readonly PromptItem<T>[]> = Promise.resolve([]);
+  private busy = false;
+
+  constructor(picker: QuickPick<Row<T>>, items: PickRequest<T>['items']) {
+    this.picker = picker;
+    this.items = items;
+    if (typeof items !== 'function') picker.items = toRows(items);
+  }
+
+  /** Asks for the rows that fit what is typed now. */
+  async update(): Promise<void> {
+    const { picker, items } = this;
+    if (typeof items !== 'function') return;
+    const question = ++this.question;
+    this.busy = picker.busy = true;
+    this.shown = items(picker.value).catch(() => []);
+    const found = await this.shown;
+    // An answer that was overtaken by more typing, or by the picker's end, is of no use.
+    if (question !== this.question) return;
+    picker.items = toRows(found);
+    this.busy = picker.busy = false;
+  }
+
+  /** The item that Enter means: while rows are on their way, the one that is just what was typed. */
+  async chosen(): Promise<PromptItem<T> | undefined> {
+    if (!this.busy) return this.picker.activeItems[0]?.item;
+    const typed = this.picker.value;
+    return (await this.shown).find(({ label }) => label === typed);
+  }
+
+  /** Says at an item why it was not taken. It may be tried again. */
+  refuse(refused: PromptItem<T>, why: string): void {
+    const rows = this.picker.items.map((row): Row<T> => {
+      return row.item === refused ? { ...row, detail: `$(error) ${why}` } : row;
+    });
+    this.picker.items = rows;
+    this.picker.activeItems = rows.filter(({ item }) => item === refused);
+  }
+
+  close(): void {
+    this.question += 1;
+  }
+}
+
+function toRow<T>(item: PromptItem<T>): Row<T> {
+  const { label, icon, description, detail, always } = item;
+  return {
+    label: icon === undefined ? label : `$(${icon}) ${label}`,
+    item,
+    ...(description !== undefined && { description }),
+    ...(detail !== undefined && { detail }),
+    ...(item.warning !== undefined && { detail: l10n.t('$(warning) {0}', item.warning) }),
+    ...(item.refusal !== undefined && {
+      detail: l10n.t('$(circle-slash) {0}', item.refusal),
+    }),
+    ...(always !== undefined && { alwaysShow: always }),
+  };
+}
+
+/** Rows with a line above each group. */
+export function toRows<T>(items: readonly PromptItem<T>[]): Row<T>[] {
+  return items.flatMap((item, index) => {
+    const row = toRow(item);
+    if (item.group === undefined || item.group === items[index - 1]?.group) return [row];
+    return [{ label: item.group, kind: QuickPickItemKind.Separator }, row];
+  });
+}
