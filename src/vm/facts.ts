@@ -1,5 +1,6 @@
 import type { QmpConnection } from '../qmp/connection';
 import { QmpError } from '../qmp/errors';
+import type { JsonValue } from '../qmp/json';
 import { readDevices } from './devices';
 import {
   queryCapabilities,
@@ -8,6 +9,7 @@ import {
   queryMigrate,
   queryName,
   queryParameters,
+  queryProperties,
   queryStatus,
   queryUuid,
 } from './queries';
@@ -69,18 +71,20 @@ export async function loadFacts(
       return undefined;
     }
   };
-  const [schema, name, uuid, machineType, memoryBytes, ...parts] = await Promise.all([
-    connection.schema(),
-    optional(queryName(connection)),
-    optional(queryUuid(connection)),
-    optional(queryMachineType(connection)),
-    optional(queryMemoryBytes(connection)),
-    part('status'),
-    part('parameters'),
-    part('capabilities'),
-    part('migration'),
-    part('devices'),
-  ]);
+  const [schema, name, uuid, machineType, memoryBytes, migrationProperties, ...parts] =
+    await Promise.all([
+      connection.schema(),
+      optional(queryName(connection)),
+      optional(queryUuid(connection)),
+      optional(queryMachineType(connection)),
+      optional(queryMemoryBytes(connection)),
+      optional(queryProperties(connection, 'migration')),
+      part('status'),
+      part('parameters'),
+      part('capabilities'),
+      part('migration'),
+      part('devices'),
+    ]);
   const known = parts.reduce((sum, next) => ({ ...sum, ...next }), {});
   return {
     ...nothingYet,
@@ -91,6 +95,7 @@ export async function loadFacts(
     machineType,
     memoryBytes,
     schema,
+    migrationProperties: migrationProperties ?? new Map<string, JsonValue | undefined>(),
     failures,
   };
 }

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import type { QmpConnection } from '../qmp/connection';
 import { QmpCommandError, QmpError } from '../qmp/errors';
-import { isObject, type JsonObject, type JsonValue } from '../qmp/json';
+import { isArray, isObject, type JsonObject, type JsonValue } from '../qmp/json';
 import type { Capability, NetdevFacts, RunState } from './types';
 
 const runStateShape = z.looseObject({ status: z.string(), running: z.boolean() });
@@ -12,6 +12,7 @@ const memoryShape = z.looseObject({
   'plugged-memory': z.optional(z.number()),
 });
 const capabilitiesShape = z.array(z.looseObject({ capability: z.string(), state: z.boolean() }));
+const propertyListShape = z.array(z.looseObject({ name: z.string() }));
 const qomListShape = z.array(z.looseObject({ name: z.string(), type: z.string() }));
 
 /** QEMU answered, but not in the shape that the command is documented to have. */
@@ -158,4 +159,25 @@ function parseInfoNetwork(text: string): ReadonlyMap<string, NetdevFacts> {
     });
   }
   return found;
+}
+
+/**
+ * The options of `-global TYPE.NAME=` with the value each has in a fresh QEMU, `undefined` where
+ * QEMU does not tell (QAPI `device-list-properties`).
+ */
+export async function queryProperties(
+  connection: QmpConnection,
+  typename: string,
+): Promise<ReadonlyMap<string, JsonValue | undefined>> {
+  const command = 'device-list-properties';
+  const reply = await connection.execute(command, { typename });
+  parseReply(command, propertyListShape, reply);
+  // Taken from the reply itself, where integers of any size are exact.
+  return new Map(
+    (isArray(reply) ? reply : []).flatMap((entry) =>
+      isObject(entry) && typeof entry['name'] === 'string'
+        ? [[entry['name'], entry['default-value']] as const]
+        : [],
+    ),
+  );
 }

@@ -84,6 +84,12 @@ export interface VmFacts {
   readonly migration: JsonObject;
   readonly devices: readonly DeviceFacts[];
   readonly schema: QmpSchema;
+  /**
+   * The options of `-global migration.NAME=` with the value each has in a fresh QEMU, `undefined`
+   * where QEMU does not tell (`device-list-properties` of the type `migration`); empty where it
+   * has no such list.
+   */
+  readonly migrationProperties: ReadonlyMap<string, JsonValue | undefined>;
   /** Parts whose last query failed; their values above are the last known or empty. */
   readonly failures: Readonly<Partial<Record<FactPart, QmpError>>>;
 }

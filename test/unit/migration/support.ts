@@ -41,6 +41,7 @@ export function factsOf(build: Build, patch: Partial<VmFacts> = {}): VmFacts {
       { ...nic, permissions: build === 'backend-transfer' ? { 'backend-transfer': true } : {} },
     ],
     schema: schemaOf(build),
+    migrationProperties: new Map(),
     failures: {},
     ...patch,
   };
