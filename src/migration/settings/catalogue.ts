@@ -59,14 +59,21 @@ export function capabilityInfo(name: string): CapabilityInfo | undefined {
 }
 
 /**
- * Reads a number typed for this parameter and checks it. Where 0 means that there is no limit,
- * `unlimited` and `no limit` mean 0.
+ * Reads a number typed for this parameter and checks it. What 0 means may be typed for 0 or, as it
+ * is shown, behind it; where that is no limit, so may `unlimited`.
  */
 export function parseParameter(text: string, info: ParameterInfo): QuantityResult {
-  if (info.zeroMeans === noLimit && /^(unlimited|no limit|none)$/i.test(text.trim())) {
-    return { ok: true, value: 0n };
+  const { zeroMeans, unit } = info;
+  const typed = text.trim();
+  const lower = typed.toLowerCase();
+  if (zeroMeans !== undefined) {
+    const words = zeroMeans.toLowerCase();
+    const number = lower.endsWith(`(${words})`) ? typed.slice(0, -words.length - 2) : '';
+    const parsed = parseQuantity(number, unit);
+    if (lower === words || (parsed.ok && parsed.value === 0n)) return { ok: true, value: 0n };
   }
-  const parsed = parseQuantity(text, info.unit);
+  if (zeroMeans === noLimit && /^(unlimited|none)$/.test(lower)) return { ok: true, value: 0n };
+  const parsed = parseQuantity(text, unit);
   if (!parsed.ok) return parsed;
   const problem = checkRange(parsed.value, info);
   return problem === undefined ? parsed : { ok: false, problem };

@@ -1,10 +1,19 @@
-import { stringifyJson, type JsonValue } from '../../qmp/json';
+import { parseJson, stringifyJson, type JsonValue } from '../../qmp/json';
 import type { SchemaType } from '../../qmp/schema';
 import type { MachineHandle, VmFacts } from '../../vm/types';
 import { parameterInfo, parseParameter, type ParameterInfo, type Unit } from './catalogue';
+import { parameterDefault, type DefaultValue } from './defaults';
+import { nearest } from './nearest';
 import { editableQuantity, formatQuantity, parseQuantity } from './units';
+import { sameValue } from './values';
+import { checkValue, typeText } from './valueTypes';
+import { splitWords } from './wordList';
 
-/** The control that edits a parameter. */
+/**
+ * The control that edits a parameter.
+ * - `list`: texts, as JSON or as words separated by blanks
+ * - `struct`: all else that has no control of its own, as JSON
+ */
 export type ParameterControl = 'boolean' | 'integer' | 'enum' | 'string' | 'list' | 'struct';
 
 /** All that is needed to show and edit one parameter of one machine. */
@@ -13,11 +22,20 @@ export interface ParameterDescription {
   /** What we know of it; `undefined` for one that we have never heard of. */
   readonly info: ParameterInfo | undefined;
   readonly control: ParameterControl;
+  /** As this QEMU's schema has it; `undefined` when it cannot be set. */
+  readonly type: SchemaType | undefined;
+  /** The type for people: `list of texts`. */
+  readonly typeText: string;
+  /** `null` may be set, for "not set"; so may the empty text, which says the same. */
+  readonly nullable: boolean;
   readonly unit: Unit;
-  /** An enum's values in this QEMU. */
+  /** The values in this QEMU that an enumeration, or a list of them, may have. */
   readonly choices: readonly string[];
   /** As QEMU reports it; `undefined`: not set. */
   readonly value: JsonValue | undefined;
+  readonly default: DefaultValue;
+  /** It is set, and its default is known to be another. */
+  readonly changed: boolean;
   readonly unstable: boolean;
   readonly deprecated: boolean;
   readonly editable: boolean;
@@ -40,33 +58,37 @@ export function describeParameter(facts: VmFacts, name: string): ParameterDescri
   const member = facts.schema.argument(setCommand, name);
   const value = Object.hasOwn(facts.parameters, name) ? facts.parameters[name] : undefined;
   if (member === undefined && value === undefined) return undefined;
+  const type = member?.type;
   const info = parameterInfo(name);
-  const control = member === undefined ? controlOfValue(value) : controlOfType(member.type);
-  const notEditableReason = whyNotEditable(name, control, member !== undefined);
+  const control = type === undefined ? controlOfValue(value) : controlOfType(type);
+  const standard = parameterDefault(facts, name);
   return {
     name,
     info,
     control,
+    type,
+    typeText: type === undefined ? valueWords[control] : typeText(type),
+    nullable: type?.kind === 'alternate' && type.members.some(isNull),
     unit: info?.unit ?? (control === 'integer' ? 'count' : 'none'),
-    choices: control === 'enum' ? facts.schema.enumValues(setCommand, name) : [],
+    choices: facts.schema.enumValues(setCommand, name),
     value,
+    default: standard,
+    changed: value !== undefined && standard.kind === 'known' && !sameValue(value, standard.value),
     unstable: member?.features.includes('unstable') ?? false,
     deprecated: member?.features.includes('deprecated') ?? false,
-    editable: notEditableReason === undefined,
-    ...(notEditableReason !== undefined && { notEditableReason }),
+    editable: type !== undefined,
+    ...(type === undefined && {
+      notEditableReason: 'This QEMU reports the value, but does not let it be set.',
+    }),
   };
 }
 
-function whyNotEditable(
-  name: string,
-  control: ParameterControl,
-  settable: boolean,
-): string | undefined {
-  if (!settable) return 'This QEMU reports the value, but does not let it be set.';
-  if (name === 'cpr-exec-command') {
-    return 'QEMU runs this command in place of itself. It is only shown here.';
-  }
-  return control === 'struct' ? 'A structured value is only shown here.' : undefined;
+/** Why the user is asked before this is set, as one sentence; `undefined`: no need to ask. */
+export function needsConsent(name: string): string | undefined {
+  return name === 'cpr-exec-command'
+    ? 'At the end of a migration in mode cpr-exec QEMU executes this command in place of itself, ' +
+        'with all of its rights, and a wrong command loses the guest.'
+    : undefined;
 }
 
 function controlOfType(type: SchemaType): ParameterControl {
@@ -88,16 +110,24 @@ function controlOfType(type: SchemaType): ParameterControl {
     case 'enum':
       return 'enum';
     case 'array':
-      return isStringType(type.element) ? 'list' : 'struct';
+      return isText(type.element) ? 'list' : 'struct';
     case 'alternate':
-      return type.members.some(isStringType) ? 'string' : 'struct';
+      // What is typed may stand for one thing only: `5` would be a text or a number.
+      return type.members.some(isText) &&
+        type.members.every((member) => isText(member) || isNull(member))
+        ? 'string'
+        : 'struct';
     case 'object':
       return 'struct';
   }
 }
 
-function isStringType(type: SchemaType): boolean {
+function isText(type: SchemaType): boolean {
   return type.kind === 'enum' || (type.kind === 'builtin' && type.json === 'string');
+}
+
+function isNull(type: SchemaType): boolean {
+  return type.kind === 'builtin' && type.json === 'null';
 }
 
 function controlOfValue(value: JsonValue | undefined): ParameterControl {
@@ -105,6 +135,16 @@ function controlOfValue(value: JsonValue | undefined): ParameterControl {
   if (typeof value === 'bigint' || Number.isInteger(value)) return 'integer';
   return typeof value === 'string' ? 'string' : 'struct';
 }
+
+/** The type of a value that is only reported. */
+const valueWords: Readonly<Record<ParameterControl, string>> = {
+  boolean: 'on or off',
+  integer: 'whole number',
+  enum: 'text',
+  string: 'text',
+  list: 'list',
+  struct: 'any value',
+};
 
 /** The value as a person reads it: `128 MiB/s`, `on`, `not set`. */
 export function formatParameterValue(description: ParameterDescription): string {
@@ -131,9 +171,12 @@ function isEmpty(value: object): boolean {
 
 /** The text to begin editing with; `parseParameterInput` of it gives the value again. */
 export function editText(description: ParameterDescription): string {
-  const { value, unit } = description;
-  if (value === undefined || value === null) return '';
-  if (typeof value === 'object') return stringifyJson(value);
+  const { value, unit, control } = description;
+  if (value === undefined) return '';
+  if (control === 'struct' || (typeof value === 'object' && value !== null)) {
+    return stringifyJson(value);
+  }
+  if (value === null) return '';
   if (typeof value === 'boolean') return value ? 'on' : 'off';
   if (typeof value === 'string') return value;
   // QMP has fractions too, if no parameter of a QEMU that we know.
@@ -147,47 +190,82 @@ export type InputResult =
 
 /**
  * What a person typed, as the value to send; checked against type, unit, range and choices. What
- * only QEMU can know (dependencies) is left to QEMU.
+ * the other settings have to say of it is left to `checkChange`, and to QEMU.
  */
 export function parseParameterInput(description: ParameterDescription, text: string): InputResult {
+  const { type, notEditableReason } = description;
+  if (notEditableReason !== undefined) return { ok: false, problem: notEditableReason };
+  const parsed = readInput(description, text);
+  if (!parsed.ok || type === undefined) return parsed;
+  const problem = checkValue(type, parsed.value);
+  return problem === undefined ? parsed : { ok: false, problem };
+}
+
+function readInput(description: ParameterDescription, text: string): InputResult {
   const trimmed = text.trim();
   switch (description.control) {
     case 'boolean':
-      return parseBoolean(trimmed);
-    case 'integer': {
-      const { info, unit } = description;
-      return info === undefined ? parseQuantity(trimmed, unit) : parseParameter(trimmed, info);
-    }
+      return readBoolean(trimmed);
+    case 'integer':
+      return readInteger(description, trimmed);
     case 'enum':
-      return description.choices.includes(trimmed)
-        ? { ok: true, value: trimmed }
-        : { ok: false, problem: `One of: ${description.choices.join(', ')}.` };
+      return readChoice(description.choices, trimmed);
     case 'string':
       return { ok: true, value: text };
     case 'list':
-      return parseList(trimmed);
+      return /^[[{]/.test(trimmed) ? readJson(description, trimmed) : splitWords(trimmed);
     case 'struct':
-      return { ok: false, problem: description.notEditableReason ?? 'Not editable here.' };
+      return trimmed === '' && description.type?.kind === 'array'
+        ? { ok: true, value: [] }
+        : readJson(description, trimmed);
   }
 }
 
-function parseBoolean(text: string): InputResult {
+function readBoolean(text: string): InputResult {
   if (/^(on|true|yes|1)$/i.test(text)) return { ok: true, value: true };
   if (/^(off|false|no|0)$/i.test(text)) return { ok: true, value: false };
-  return { ok: false, problem: 'on or off.' };
+  return { ok: false, problem: 'Type on or off.' };
 }
 
-function parseList(text: string): InputResult {
-  const problem = 'A list in JSON, such as ["virtio-net-tap"], or [] for none.';
+function readInteger(description: ParameterDescription, text: string): InputResult {
+  const { info, unit } = description;
+  if (info !== undefined) return parseParameter(text, info);
+  // Of one that we never heard of only its values tell whether it may be negative.
+  const values = [description.value, standardOf(description)];
+  const signed = values.some((value) => isNumber(value) && value < 0);
+  if (signed && /^-\d{1,19}$/.test(text)) return { ok: true, value: BigInt(text) };
+  return parseQuantity(text, unit);
+}
+
+function standardOf({ default: standard }: ParameterDescription): JsonValue | undefined {
+  return standard.kind === 'known' ? standard.value : undefined;
+}
+
+function isNumber(value: JsonValue | undefined): value is number | bigint {
+  return typeof value === 'number' || typeof value === 'bigint';
+}
+
+function readChoice(choices: readonly string[], text: string): InputResult {
+  const lower = text.toLowerCase();
+  const found =
+    choices.find((choice) => choice === text) ??
+    choices.find((choice) => choice.toLowerCase() === lower);
+  if (found !== undefined) return { ok: true, value: found };
+  const near =
+    nearest(lower, choices) ??
+    choices.find((choice) => lower !== '' && choice.toLowerCase().startsWith(lower));
+  const hint = near === undefined ? '' : `Did you mean ${near}? `;
+  return { ok: false, problem: `${hint}One of: ${choices.join(', ')}.` };
+}
+
+function readJson(description: ParameterDescription, text: string): InputResult {
+  if (text === '') return { ok: false, problem: `Type it as JSON: ${description.typeText}.` };
   try {
-    const value: unknown = JSON.parse(text);
-    if (Array.isArray(value) && value.every((entry) => typeof entry === 'string')) {
-      return { ok: true, value };
-    }
-  } catch {
-    // The sentence says what is wanted.
+    return { ok: true, value: parseJson(text) };
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return { ok: false, problem: `This is not JSON: ${error.message.replace(/\.$/, '')}.` };
   }
-  return { ok: false, problem };
 }
 
 /**

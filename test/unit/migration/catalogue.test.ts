@@ -394,6 +394,7 @@ describe('parseParameter', () => {
     for (const text of ['unlimited', 'No limit']) {
       assert.deepEqual(parseParameter(text, known('max-bandwidth')), { ok: true, value: 0n });
     }
+    assert.equal(parseParameter('1 MiB/s (no limit)', known('max-bandwidth')).ok, false);
     assert.equal(parseParameter('unlimited', known('avail-switchover-bandwidth')).ok, false);
     assert.equal(parseParameter('unlimited', known('downtime-limit')).ok, false);
   });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 import { findObstacles } from '../../../src/migration/run/checks';
 import {
@@ -16,16 +17,18 @@ import {
   describeParameters,
   editText,
   formatParameterValue,
+  needsConsent,
   parseParameterInput,
   setParameter,
   type ParameterDescription,
 } from '../../../src/migration/settings/parameters';
+import { sameValue } from '../../../src/migration/settings/values';
 import { buildMachineNode } from '../../../src/migration/view/machineTree';
 import type { ViewNode } from '../../../src/migration/view/nodes';
 import { explain } from '../../../src/migration/view/words';
 import { QmpCommandError } from '../../../src/qmp/errors';
-import type { JsonValue } from '../../../src/qmp/json';
-import { builds, type Build } from '../../support/recordings';
+import { isArray, isObject, parseJson, type JsonValue } from '../../../src/qmp/json';
+import { builds, recordedReturn, type Build } from '../../support/recordings';
 import { factsOf as factsOfMachine, Stage } from '../vm/support';
 import { changed, factsOf, requestOf, schemaReplyWith, schemaWith, snapshotOf } from './support';
 
@@ -52,6 +55,16 @@ function refused(name: string, text: string): string {
   return result.problem;
 }
 
+/** The names of a recorded schema's types of that kind. */
+function schemaEntries(build: Build, metaType: string): string[] {
+  const reply = recordedReturn(build, 'query-qmp-schema');
+  return (isArray(reply) ? reply : []).flatMap((entry) =>
+    isObject(entry) && entry['meta-type'] === metaType && typeof entry['name'] === 'string'
+      ? [entry['name']]
+      : [],
+  );
+}
+
 function rowsIn(node: ViewNode): readonly ViewNode[] {
   return [node, ...node.children.flatMap(rowsIn)];
 }
@@ -75,7 +88,7 @@ describe('migration parameters', () => {
         assert.equal(all.find(({ name }) => name === 'block-bitmap-mapping')?.value, undefined);
       });
 
-      it('have the control that their type asks for, and are editable but for two', () => {
+      it('have the control that their type asks for, and are all editable', () => {
         const control = Object.fromEntries(all.map(({ name, control: kind }) => [name, kind]));
         assert.equal(control['max-bandwidth'], 'integer');
         assert.equal(control['cpu-throttle-tailslow'], 'boolean');
@@ -83,22 +96,27 @@ describe('migration parameters', () => {
         assert.equal(control['tls-creds'], 'string');
         assert.equal(control['cpr-exec-command'], 'list');
         assert.equal(control['block-bitmap-mapping'], 'struct');
-        const locked = all.filter(({ editable }) => !editable);
-        assert.deepEqual(
-          locked.map(({ name }) => name),
-          ['block-bitmap-mapping', 'cpr-exec-command'],
-        );
-        for (const { notEditableReason } of locked) assert.ok(notEditableReason);
+        for (const description of all) {
+          assert.ok(description.editable && description.type, description.name);
+          assert.notEqual(description.typeText, '', description.name);
+          assert.equal(description.nullable, description.name.startsWith('tls-'));
+        }
+      });
+
+      it('are as they were when QEMU started, and so none counts as changed', () => {
+        for (const { name, default: standard, changed: differs, value } of all) {
+          assert.deepEqual([standard.kind, differs], ['known', false], name);
+          if (standard.kind === 'known') assert.ok(sameValue(standard.value, value), name);
+        }
       });
 
       it('are edited from a text that gives the same value again', () => {
         const editable = all.filter(({ editable: can, value }) => can && value !== undefined);
-        assert.ok(editable.length >= 28);
+        assert.ok(editable.length >= 30);
         for (const description of editable) {
           const result = parseParameterInput(description, editText(description));
           assert.ok(result.ok, description.name);
-          const { value } = result;
-          assert.deepEqual(typeof value === 'bigint' ? Number(value) : value, description.value);
+          assert.ok(sameValue(result.value, description.value), description.name);
         }
       });
 
@@ -139,7 +157,9 @@ describe('migration parameters', () => {
     const facts = changed(factsOf('local'), { 'x-read-only': true });
     const description = describeParameter(facts, 'x-read-only');
     assert.deepEqual([description?.control, description?.editable], ['boolean', false]);
-    assert.match(description?.notEditableReason ?? '', /does not let it be set/);
+    assert.deepEqual([description?.type, description?.typeText], [undefined, 'on or off']);
+    assert.ok(description && !parseParameterInput(description, 'off').ok);
+    assert.match(description.notEditableReason ?? '', /does not let it be set/);
   });
 
   it('that do not exist are not made up, whatever their name', () => {
@@ -199,9 +219,10 @@ describe('migration parameters', () => {
       assert.match(refused('max-bandwidth', '-1'), /negative/);
       assert.match(refused('max-bandwidth', '18446744073709551616'), /more than QEMU can take/);
       assert.match(refused('multifd-compression', 'rar'), /^One of: none, zlib[.]$/);
+      assert.match(refused('multifd-compression', 'zlb'), /^Did you mean zlib[?] One of: none, zl/);
+      assert.match(refused('mode', 'cpr-tr'), /^Did you mean cpr-transfer[?] /);
       assert.match(refused('cpu-throttle-tailslow', 'maybe'), /on or off/);
       refused('max-bandwidth', '');
-      refused('block-bitmap-mapping', '[]');
     });
 
     it('take the usual words for on and off', () => {
@@ -209,10 +230,156 @@ describe('migration parameters', () => {
       for (const word of ['off', 'False', 'no', '0']) assert.equal(typed('direct-io', word), false);
     });
 
+    it('take a choice in any case of letters', () => {
+      assert.equal(typed('multifd-compression', 'ZLIB'), 'zlib');
+      assert.equal(typed('mode', ' Normal '), 'normal');
+    });
+
     it('keep a text as it is, and may be emptied', () => {
       assert.equal(typed('tls-hostname', 'a b'), 'a b');
       assert.equal(typed('tls-hostname', ''), '');
+      assert.equal(typed('tls-hostname', 'null'), 'null');
+      refused('tls-hostname', '\ud800');
     });
+
+    it('take a list of texts as words, quoted where need be, or as JSON', () => {
+      const list = (text: string): JsonValue => typed('cpr-exec-command', text);
+      assert.deepEqual(list('qemu-system-x86_64 -incoming "unix:/a b"'), [
+        'qemu-system-x86_64',
+        '-incoming',
+        'unix:/a b',
+      ]);
+      assert.deepEqual(list(` -name  'it"s' "a\\"b\\\\c" d\\ e "" f"g"'h' `), [
+        '-name',
+        'it"s',
+        'a"b\\c',
+        'd e',
+        '',
+        'fgh',
+      ]);
+      assert.deepEqual(list('a \\\n b'), ['a', 'b']);
+      assert.deepEqual(list('$HOME/*'), ['$HOME/*']);
+      assert.deepEqual(list('["a b","c"]'), ['a b', 'c']);
+      assert.deepEqual(list(''), []);
+      assert.deepEqual(list('[]'), []);
+      assert.match(refused('cpr-exec-command', 'a "b'), /quote \("\) is not closed/);
+      assert.match(refused('cpr-exec-command', "a 'b"), /quote \('\) is not closed/);
+      assert.match(refused('cpr-exec-command', 'a \\'), /has nothing to keep/);
+      assert.match(refused('cpr-exec-command', '["a"'), /^This is not JSON: /);
+      assert.match(refused('cpr-exec-command', '["a", 5]'), /^\[1\] must be a text, not a number/);
+      assert.match(refused('cpr-exec-command', '{"a":1}'), /must be a list, not an object/);
+    });
+
+    it('take what has a structure as JSON, and say where it is wrong', () => {
+      const name = 'block-bitmap-mapping';
+      const mapping = [{ 'node-name': 'n', alias: 'a', bitmaps: [{ name: 'b', alias: 'c' }] }];
+      assert.deepEqual(typed(name, JSON.stringify(mapping)), mapping);
+      assert.deepEqual(typed(name, ''), []);
+      assert.match(
+        refused(name, '[{"node-name":"n","bitmaps":[]}]'),
+        /^\[0\]\.alias is missing\.$/,
+      );
+      assert.match(refused(name, 'null'), /must be a list, not null/);
+      assert.match(refused(name, 'n=a'), /^This is not JSON: /);
+    });
+  });
+
+  it('of every control are edited from a text that gives the same value again', () => {
+    const name = 'x-any';
+    const texts = fc.string({ unit: 'grapheme' });
+    const integers = fc.bigInt(0n, 2n ** 64n - 1n);
+    const json = fc.jsonValue().map((value) => parseJson(JSON.stringify(value)));
+    const nested = fc.record({ big: integers, half: fc.constant(0.5), any: json });
+    const byType: readonly (readonly [string, fc.Arbitrary<JsonValue>])[] = [
+      ['int', integers],
+      ['bool', fc.boolean()],
+      ['str', texts],
+      ['number', fc.oneof(fc.constantFrom(0.5, -1.25), fc.integer())],
+      ['[str]', fc.array(texts)],
+      ['any', fc.oneof(json, nested, integers, texts)],
+      ['null', fc.constant(null)],
+    ];
+    for (const [type, values] of byType) {
+      const facts = { ...factsOf('local'), schema: schemaWith('local', name, type) };
+      fc.assert(
+        fc.property(values, (value) => {
+          const description = describeParameter(changed(facts, { [name]: value }), name);
+          assert.ok(description);
+          const again = parseParameterInput(description, editText(description));
+          assert.ok(again.ok && sameValue(again.value, value), editText(description));
+          formatParameterValue(description);
+        }),
+      );
+    }
+  });
+
+  it('may be typed as they are shown, a note on what 0 means included', () => {
+    for (const build of builds) {
+      for (const description of describeParameters(factsOf(build))) {
+        const { name, control, value } = description;
+        if (control === 'string' || control === 'list' || value === undefined) continue;
+        const again = parseParameterInput(description, formatParameterValue(description));
+        assert.ok(again.ok && sameValue(again.value, value), name);
+      }
+    }
+  });
+
+  it('of a type that is either this or that are JSON, unless they are texts', () => {
+    const name = 'x-either';
+    const description = (type: string): ParameterDescription | undefined => {
+      const schema = schemaWith('local', name, type);
+      return describeParameter({ ...factsOf('local'), schema }, name);
+    };
+    const alternates = schemaEntries('local', 'alternate');
+    const found = alternates.map((alternate) => description(alternate)?.control);
+    assert.ok(found.includes('string') && found.includes('struct'));
+    for (const alternate of alternates) {
+      const { type, control } = description(alternate) ?? {};
+      assert.ok(type?.kind === 'alternate');
+      const kinds = type.members.map((member) =>
+        member.kind === 'builtin' ? member.json : member.kind,
+      );
+      const textual = kinds.every((kind) => ['string', 'enum', 'null'].includes(kind));
+      assert.equal(control, textual ? 'string' : 'struct', kinds.join());
+    }
+  });
+
+  it('of which we know nothing may be negative only where their values are', () => {
+    const name = 'x-signed';
+    const facts = { ...factsOf('local'), schema: schemaWith('local', name, 'int') };
+    const typedInto = (value: JsonValue): boolean => {
+      const description = describeParameter(changed(facts, { [name]: value }), name);
+      assert.ok(description);
+      return parseParameterInput(description, '-2').ok;
+    };
+    assert.deepEqual([typedInto(5), typedInto(-1)], [false, true]);
+  });
+
+  it('count as changed when their value is known not to be the default, and only then', () => {
+    const isChanged = (name: string, value?: JsonValue): boolean => parameter(name, value).changed;
+    assert.ok(isChanged('max-bandwidth', 5));
+    assert.ok(!isChanged('max-bandwidth', 134217728n));
+    assert.ok(isChanged('block-bitmap-mapping', []));
+    assert.ok(!isChanged('block-bitmap-mapping'));
+    assert.ok(isChanged('cpr-exec-command', ['a']));
+    assert.ok(!isChanged('cpr-exec-command', []));
+    const unheard = { ...factsOf('local'), schema: schemaWith('local', 'x-new', 'int') };
+    const description = describeParameter(changed(unheard, { 'x-new': 7 }), 'x-new');
+    assert.deepEqual([description?.default.kind, description?.changed], ['unknown', false]);
+  });
+
+  it('that make QEMU execute something are not set without asking', () => {
+    const asking = describeParameters(factsOf('11.1-stock')).filter(
+      ({ name }) => needsConsent(name) !== undefined,
+    );
+    assert.deepEqual(
+      asking.map(({ name }) => name),
+      ['cpr-exec-command'],
+    );
+    assert.match(
+      needsConsent('cpr-exec-command') ?? '',
+      /executes this command in place of itself/,
+    );
   });
 });
 
@@ -312,7 +479,7 @@ describe('setting', () => {
     const description = describeParameter(factsOfMachine(machine), name);
     assert.ok(description?.editable && description.control === 'list');
     assert.equal(editText(description), '[]');
-    for (const bad of ['net0', '{"a":1}', '[1]', '']) {
+    for (const bad of ['{"a":1}', '[1]', '["a"', 'a "b']) {
       assert.equal(parseParameterInput(description, bad).ok, false, bad);
     }
     const input = parseParameterInput(description, '["virtio-net-tap"]');
