@@ -24,7 +24,7 @@ const netdevPermissions = [
 export type Permission =
   | 'permitted'
   | 'not-permitted'
-  /** It can be given, but this QEMU does not tell whether it was. */
+  /** It may have been given, but neither QEMU nor its command line tells. */
   | 'unknown'
   /** This kind of device or back end has no transfer here. */
   | 'unsupported';
@@ -123,27 +123,52 @@ function permissionOf(
   option: PermissionOption | undefined,
   args: readonly string[],
 ): Permission {
-  if (option === undefined) return 'unsupported';
-  if (option.on === 'device') {
-    const value = device.permissions[option.name];
-    return value === undefined ? 'unsupported' : value === true ? 'permitted' : 'not-permitted';
+  const given = device.netdev && givenOption(args, 'netdev', device.netdev.id);
+  const backEnd = device.netdev?.type ?? (given === undefined ? undefined : kindOf(given));
+  // Of network back ends only TAPs have descriptors that can be taken over, so far.
+  if (backEnd !== undefined && backEnd !== 'tap') return 'unsupported';
+  if (option === undefined) {
+    // A draft that decides by its list alone: by kind of device, and only virtio-net was one.
+    return backEnd === 'tap' && device.driver.startsWith('virtio-net') ? 'unknown' : 'unsupported';
   }
-  if (device.netdev === undefined || device.netdev.type !== 'tap') return 'unsupported';
-  const options = netdevOptions(args, device.netdev.id);
-  if (options === undefined) return 'unknown';
-  return options.get(option.name) === 'on' ? 'permitted' : 'not-permitted';
+  if (option.on === 'device') {
+    // QEMU refuses to read a property that the driver does not have; then it is not listed.
+    const value = device.permissions[option.name];
+    if (value === undefined) return 'unsupported';
+    return typeof value === 'boolean' ? (value ? 'permitted' : 'not-permitted') : 'unknown';
+  }
+  if (device.netdev === undefined) return 'unsupported';
+  // Only a permitted TAP is left without descriptors to wait for.
+  if (device.netdev.incoming) return 'permitted';
+  if (given === undefined) return 'unknown';
+  const value = readOptions(given).options.get(option.name);
+  return value !== undefined && isYes(value) ? 'permitted' : 'not-permitted';
 }
 
-/** The options of `-netdev` with that id; `undefined` when it was not given at the start. */
-function netdevOptions(
+/** The kind of back end that a `-netdev` makes. */
+function kindOf(netdev: string): string | undefined {
+  const { first, options } = readOptions(netdev);
+  return first ?? options.get('type');
+}
+
+/** How QEMU's options say yes. */
+function isYes(value: string): boolean {
+  return ['on', 'yes', 'true', 'y'].includes(value);
+}
+
+/**
+ * The text of `-netdev` or `-device` with that id; `undefined` when it was not given at the start,
+ * but later, or in a file.
+ */
+export function givenOption(
   args: readonly string[],
+  kind: 'netdev' | 'device',
   id: string,
-): ReadonlyMap<string, string> | undefined {
+): string | undefined {
   for (const [index, argument] of args.entries()) {
     const value = args[index + 1];
-    if (!/^--?netdev$/.test(argument) || value === undefined) continue;
-    const { options } = readOptions(value);
-    if (options.get('id') === id) return options;
+    if (value === undefined || argument.replace(/^--?/, '-') !== `-${kind}`) continue;
+    if (readOptions(value).options.get('id') === id) return value;
   }
   return undefined;
 }
