@@ -1,0 +1,235 @@
+import { Emitter, type Event } from '../../qmp/emitter';
+import { stringifyJson } from '../../qmp/json';
+import { Turns } from '../../qmp/turns';
+import { isSameProcess } from '../../vm/process';
+import { hasEnded } from '../../vm/ready';
+import type { MachineHandle, MachineId, VmFacts } from '../../vm/types';
+import {
+  applyChanges,
+  SettingsNotAppliedError,
+  type AppliedChange,
+  type ChangeRequest,
+} from './change';
+import { describeParameter, formatParameterValue } from './parameters';
+import { readAgain } from './sendChange';
+import { reportedCapability, reportedParameter, restorationTo } from './settingsState';
+import { sameValue } from './values';
+
+/** One action of the user, on however many machines. */
+export interface SettingsStep {
+  /** Such as `max-bandwidth of web-1`; for "Undo {title}". */
+  readonly title: string;
+  readonly sides: readonly AppliedChange[];
+}
+
+/** Why a step cannot simply be undone. */
+export class UndoConflictError extends Error {
+  override readonly name = 'UndoConflictError';
+  readonly title: string;
+  /** Settings that have another value now than the step gave them. */
+  readonly conflicts: readonly {
+    readonly label: string;
+    readonly name: string;
+    /** As people read it. */
+    readonly now: string;
+    readonly expected: string;
+  }[];
+
+  constructor(title: string, conflicts: UndoConflictError['conflicts']) {
+    super(`${title}: changed since`);
+    this.title = title;
+    this.conflicts = conflicts;
+  }
+}
+
+/** There is nothing to undo, or the machine is not the one that was changed. */
+export class UndoImpossibleError extends Error {
+  override readonly name = 'UndoImpossibleError';
+  readonly reason: 'nothing' | 'machine-gone' | 'another-process';
+  readonly label: string | undefined;
+
+  constructor(reason: UndoImpossibleError['reason'], label?: string) {
+    super(`undo is not possible: ${reason}`);
+    this.reason = reason;
+    this.label = label;
+  }
+}
+
+/**
+ * Parameters that a step set for the first time in that QEMU's life. To undo the step empties them,
+ * where their type has an empty value: QEMU cannot unset a parameter.
+ */
+export function setForTheFirstTime(
+  step: SettingsStep,
+): readonly { readonly label: string; readonly name: string }[] {
+  return step.sides.flatMap(({ label, before, after }) =>
+    Object.keys(before.parameters)
+      .filter((name) => before.parameters[name] === undefined)
+      .filter((name) => after.parameters[name] !== undefined)
+      .map((name) => ({ label, name })),
+  );
+}
+
+const mostSteps = 50;
+
+interface Remembered {
+  readonly step: SettingsStep;
+  /** By machine: tells two QEMUs apart where `/proc` does not. */
+  readonly uuids: ReadonlyMap<MachineId, string | undefined>;
+}
+
+/**
+ * All changes of settings go through here: one step per action, with the exact values before it.
+ * Kept in memory: a QEMU may be another after a restart. Actions run one after the other.
+ */
+export class SettingsHistory {
+  private readonly changes = new Emitter<void>();
+  readonly onDidChange: Event<void> = this.changes.event;
+  private readonly registry: { get(id: MachineId): MachineHandle | undefined };
+  private readonly turns = new Turns();
+  private steps: readonly Remembered[] = [];
+
+  constructor(registry: { get(id: MachineId): MachineHandle | undefined }) {
+    this.registry = registry;
+  }
+
+  /** The step that `undo` would undo. */
+  get last(): SettingsStep | undefined {
+    return this.steps.at(-1)?.step;
+  }
+
+  /**
+   * `applyChanges`, remembered as one step.
+   *
+   * @returns the step; `undefined` when everything had its value already
+   * @throws whatever `applyChanges` throws; what it could not put back is remembered as a step
+   */
+  perform(title: string, requests: readonly ChangeRequest[]): Promise<SettingsStep | undefined> {
+    return this.inTurn(async () => {
+      try {
+        return this.remember(title, await applyChanges(requests));
+      } catch (error) {
+        if (error instanceof SettingsNotAppliedError) this.remember(title, error.remaining);
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * Puts the last step's values back, all or none, and forgets the step. Parameters that were not
+   * set before it are emptied instead (see `setForTheFirstTime`).
+   *
+   * A step whose machine has left the list or whose QEMU has ended is forgotten too: it can never be
+   * undone. All other failures leave it for another attempt.
+   *
+   * @returns the step that was undone
+   * @throws {UndoConflictError} when a value has been changed since; `evenIfChanged` overrides
+   * @throws {UndoImpossibleError} gone, restarted, or nothing to undo
+   * @throws {NotConnectedError} when a machine is not connected for the moment
+   * @throws whatever `applyChanges` throws
+   */
+  undo(options: { readonly evenIfChanged?: boolean } = {}): Promise<SettingsStep> {
+    return this.inTurn(async () => {
+      const remembered = this.steps.at(-1);
+      if (remembered === undefined) throw new UndoImpossibleError('nothing');
+      const { step } = remembered;
+      try {
+        const sides = await Promise.all(step.sides.map((side) => this.find(remembered, side)));
+        const conflicts = sides.flatMap(conflictsOf);
+        if (conflicts.length > 0 && options.evenIfChanged !== true) {
+          throw new UndoConflictError(step.title, conflicts);
+        }
+        await applyChanges(
+          sides.map(({ machine, facts, side }) => ({
+            machine,
+            change: restorationTo(side.before, facts).change,
+          })),
+        );
+      } catch (error) {
+        if (error instanceof UndoImpossibleError) this.forget(remembered);
+        throw error;
+      }
+      this.forget(remembered);
+      return step;
+    });
+  }
+
+  dispose(): void {
+    this.changes.dispose();
+  }
+
+  private async inTurn<T>(act: () => Promise<T>): Promise<T> {
+    const end = await this.turns.take();
+    try {
+      return await act();
+    } finally {
+      end();
+    }
+  }
+
+  private remember(title: string, sides: readonly AppliedChange[]): SettingsStep | undefined {
+    if (sides.length === 0) return undefined;
+    const step = { title, sides };
+    const uuids = new Map(
+      sides.map(({ machineId }) => [machineId, this.registry.get(machineId)?.snapshot.facts?.uuid]),
+    );
+    this.steps = [...this.steps, { step, uuids }].slice(-mostSteps);
+    this.changes.fire();
+    return step;
+  }
+
+  private forget(remembered: Remembered): void {
+    this.steps = this.steps.filter((other) => other !== remembered);
+    this.changes.fire();
+  }
+
+  /** The machine with what it has now, if it is the one that was changed. */
+  private async find({ uuids }: Remembered, side: AppliedChange): Promise<Found> {
+    const { machineId, label, process } = side;
+    const machine = this.registry.get(machineId);
+    if (machine === undefined) throw new UndoImpossibleError('machine-gone', label);
+    if (machine.snapshot.state.kind !== 'ready' && (await hasEnded(machine))) {
+      throw new UndoImpossibleError('machine-gone', label);
+    }
+    const facts = await readAgain(machine, ['parameters', 'capabilities']);
+    const now = await machine.identify();
+    const uuid = uuids.get(machineId);
+    const isAnother =
+      process !== undefined && now !== undefined
+        ? !isSameProcess(process, now)
+        : uuid !== undefined && facts.uuid !== undefined && uuid !== facts.uuid;
+    if (isAnother) throw new UndoImpossibleError('another-process', label);
+    return { machine, facts, side };
+  }
+}
+
+interface Found {
+  readonly machine: MachineHandle;
+  readonly facts: VmFacts;
+  readonly side: AppliedChange;
+}
+
+/** What has neither the value that the step gave it nor the one that it had before. */
+function conflictsOf({ facts, side }: Found): UndoConflictError['conflicts'] {
+  const { label, before, after } = side;
+  const parameters = Object.keys(before.parameters).flatMap((name) => {
+    const now = reportedParameter(facts, name);
+    const expected = after.parameters[name];
+    if (sameValue(now, expected) || sameValue(now, before.parameters[name])) return [];
+    const description = describeParameter(facts, name);
+    const say = (value: typeof now): string =>
+      description === undefined
+        ? value === undefined
+          ? 'not set'
+          : stringifyJson(value)
+        : formatParameterValue({ ...description, value });
+    return [{ label, name, now: say(now), expected: say(expected) }];
+  });
+  const capabilities = Object.keys(before.capabilities).flatMap((name) => {
+    const now = reportedCapability(facts, name);
+    // There are but two states: the other one is the one before.
+    if (now !== undefined) return [];
+    return [{ label, name, now: 'not there', expected: after.capabilities[name] ? 'on' : 'off' }];
+  });
+  return [...parameters, ...capabilities];
+}

@@ -1,0 +1,147 @@
+import type { QmpConnection } from '../../qmp/connection';
+import { QmpCommandError } from '../../qmp/errors';
+import type { JsonValue } from '../../qmp/json';
+import type { FactPart, MachineHandle, VmFacts } from '../../vm/types';
+import { CapabilityNotTakenError } from './capabilities';
+import {
+  isSetTo,
+  namesOf,
+  reportedCapability,
+  reportedParameter,
+  restorationTo,
+  settingsOf,
+  type SettingsChange,
+} from './settingsState';
+
+/** QEMU accepted a parameter without a word, and reports another value. */
+export class ParameterNotTakenError extends Error {
+  override readonly name = 'ParameterNotTakenError';
+  readonly parameter: string;
+  readonly wanted: JsonValue;
+  /** `undefined`: QEMU does not report it any more. */
+  readonly now: JsonValue | undefined;
+
+  constructor(parameter: string, wanted: JsonValue, now: JsonValue | undefined) {
+    super(`QEMU accepted ${parameter}, but reports another value`);
+    this.parameter = parameter;
+    this.wanted = wanted;
+    this.now = now;
+  }
+}
+
+/** What one command sets: QEMU takes all of it or nothing. */
+export type ChangePart = 'parameters' | 'capabilities';
+
+/** Sends one part of a change, if there is anything in it. @throws {QmpError} */
+export async function sendPart(
+  connection: QmpConnection,
+  part: ChangePart,
+  change: SettingsChange,
+): Promise<void> {
+  if (Object.keys(change[part]).length === 0) return;
+  if (part === 'parameters') {
+    await connection.execute('migrate-set-parameters', change.parameters);
+    return;
+  }
+  const capabilities = Object.entries(change.capabilities).map(([capability, state]) => ({
+    capability,
+    state,
+  }));
+  await connection.execute('migrate-set-capabilities', { capabilities });
+}
+
+/**
+ * Sends both parts. `zero-copy-send` wants `multifd-compression` to be `none` first, and compression
+ * wants `zero-copy-send` to be off first: where QEMU refuses one order, it is asked in the other.
+ *
+ * @param before what QEMU reported before
+ * @throws {QmpCommandError} the first refusal, when QEMU refuses both; then, as a rule, nothing is set
+ * @throws {QmpError} otherwise nobody knows what is set
+ */
+export async function sendChange(
+  connection: QmpConnection,
+  before: VmFacts,
+  change: SettingsChange,
+): Promise<void> {
+  try {
+    await sendInOrder(connection, before, change, ['parameters', 'capabilities']);
+  } catch (refusal) {
+    const isTwofold =
+      Object.keys(change.parameters).length > 0 && Object.keys(change.capabilities).length > 0;
+    if (!(refusal instanceof QmpCommandError) || !isTwofold) throw refusal;
+    try {
+      await sendInOrder(connection, before, change, ['capabilities', 'parameters']);
+    } catch (second) {
+      throw second instanceof QmpCommandError ? refusal : second;
+    }
+  }
+}
+
+async function sendInOrder(
+  connection: QmpConnection,
+  before: VmFacts,
+  change: SettingsChange,
+  [first, second]: readonly [ChangePart, ChangePart],
+): Promise<void> {
+  await sendPart(connection, first, change);
+  try {
+    await sendPart(connection, second, change);
+  } catch (refusal) {
+    if (refusal instanceof QmpCommandError) {
+      await sendPart(connection, first, changeBack(before, change));
+    }
+    throw refusal;
+  }
+}
+
+/** What leads back to `before` from a state in which all of `change` is made. */
+function changeBack(before: VmFacts, change: SettingsChange): SettingsChange {
+  const made: VmFacts = {
+    ...before,
+    parameters: { ...before.parameters, ...change.parameters },
+    capabilities: before.capabilities.map(({ name, enabled }) => ({
+      name,
+      enabled: change.capabilities[name] ?? enabled,
+    })),
+  };
+  return restorationTo(settingsOf(before, namesOf(change)), made).change;
+}
+
+/**
+ * Reads parts of the facts anew.
+ *
+ * @throws {NotConnectedError}
+ * @throws {QmpError} also when QEMU refused to tell one of the parts
+ */
+export async function readAgain(
+  machine: MachineHandle,
+  parts: readonly FactPart[],
+): Promise<VmFacts> {
+  const facts = await machine.refresh(parts);
+  for (const part of parts) {
+    const failure = facts.failures[part];
+    if (failure !== undefined) throw failure;
+  }
+  return facts;
+}
+
+/**
+ * Whether QEMU reports what was set. What it never reported cannot be judged.
+ *
+ * @throws {ParameterNotTakenError}
+ * @throws {CapabilityNotTakenError}
+ */
+export function verify(before: VmFacts, now: VmFacts, change: SettingsChange): void {
+  for (const [name, wanted] of Object.entries(change.parameters)) {
+    const value = reportedParameter(now, name);
+    const isNeverReported = value === undefined && reportedParameter(before, name) === undefined;
+    if (!isNeverReported && !isSetTo(now, name, wanted)) {
+      throw new ParameterNotTakenError(name, wanted, value);
+    }
+  }
+  for (const [name, wanted] of Object.entries(change.capabilities)) {
+    const state = reportedCapability(now, name);
+    const isNeverReported = state === undefined && reportedCapability(before, name) === undefined;
+    if (!isNeverReported && state !== wanted) throw new CapabilityNotTakenError(name);
+  }
+}
