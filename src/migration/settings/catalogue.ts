@@ -2,8 +2,7 @@
  * What we know of each migration parameter and capability, beyond what QEMU's schema tells.
  * QEMU decides what exists; a name missing here is shown with what QEMU says of it.
  */
-import { capabilities } from './capabilityData';
-import { parameters } from './catalogueData';
+import { capabilities, parameters } from './catalogueData';
 import type { CapabilityInfo, ParameterGroupInfo, ParameterInfo } from './catalogueTypes';
 import { formatQuantity, parseQuantity, type QuantityResult } from './units';
 

@@ -28,7 +28,7 @@ export type ParameterType =
  */
 export type Sides = 'both-equal' | 'source' | 'target' | 'either';
 
-/** A value as a fresh QEMU reports it; integers are bigint, for they reach 2^64-1. */
+/** A value of a parameter; integers are bigint, for they reach 2^64-1. */
 export type CatalogueValue = boolean | bigint | string | null | readonly string[];
 
 /** All that is given must hold for the setting to have an effect. */
@@ -79,9 +79,12 @@ export interface CapabilityInfo {
   readonly until?: string;
   readonly unstable?: boolean;
   readonly sides: Sides;
-  /** Capabilities that must be on as well. */
+  /** Capabilities that must be on as well: every version refuses it else. */
   readonly needs?: readonly string[];
-  /** Capabilities that QEMU, in some versions at least, refuses with this one. Always mutual. */
+  /**
+   * Capabilities that QEMU refuses with this one: the newest version that has both, if not each.
+   * Always mutual.
+   */
   readonly conflicts?: readonly string[];
   /** One line, no full stop. */
   readonly summary: string;
