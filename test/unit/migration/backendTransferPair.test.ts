@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'mocha';
+import { afterEach, beforeEach, describe, it } from 'mocha';
 import {
   pairBackendTransfer,
   switchRequests,
@@ -8,8 +8,11 @@ import {
 import {
   backendTransferOf,
   BackendTransferError,
+  devicePermissions,
 } from '../../../src/migration/settings/backendTransfer';
+import { applyChanges, SettingsNotAppliedError } from '../../../src/migration/settings/change';
 import type { JsonObject } from '../../../src/qmp/json';
+import { MachineRegistry } from '../../../src/vm/registry';
 import type {
   DeviceFacts,
   MachineHandle,
@@ -17,6 +20,7 @@ import type {
   NetdevFacts,
   VmFacts,
 } from '../../../src/vm/types';
+import { FakeQmpServer, FakeRefusal } from '../../support/fakeQmpServer';
 import type { Build } from '../../support/recordings';
 import { changed, factsOf, nic, processOf, schemaWith, snapshotOf } from './support';
 
@@ -396,6 +400,57 @@ describe('switching backend transfer of a pair', () => {
           error.label === 'web-2',
       );
     }
+  });
+});
+
+describe('the switch of a pair', () => {
+  const servers: FakeQmpServer[] = [];
+  let registry: MachineRegistry;
+
+  beforeEach(() => {
+    registry = new MachineRegistry({
+      store: { load: () => [], save: () => Promise.resolve() },
+      devicePermissions,
+      autoReconnect: false,
+      procRoot: '/nowhere',
+    });
+  });
+
+  afterEach(async () => {
+    registry.dispose();
+    await Promise.all(servers.splice(0).map((server) => server.stop()));
+  });
+
+  async function connect(build: Build): Promise<[MachineHandle, FakeQmpServer]> {
+    const server = await FakeQmpServer.start({ build });
+    servers.push(server);
+    return [await registry.connect(server.path), server];
+  }
+
+  it('is thrown on both sides, and read back from both', async () => {
+    const [from, first] = await connect('local');
+    const [to, second] = await connect('backend-transfer');
+    for (const on of [true, false]) {
+      await applyChanges(switchRequests(from, to, on));
+      assert.equal(first.qemu.parameters['local'], on);
+      assert.equal(second.qemu.parameters['backend-transfer'], on);
+      const state = pairBackendTransfer(from.snapshot, to.snapshot)?.state;
+      assert.equal(state, on ? 'on' : 'off');
+    }
+  });
+
+  it('goes back on the one side when the other refuses', async () => {
+    const [from, first] = await connect('local');
+    const [to, second] = await connect('local');
+    second.on('migrate-set-parameters', () => {
+      throw new FakeRefusal('no');
+    });
+    await assert.rejects(applyChanges(switchRequests(from, to, true)), SettingsNotAppliedError);
+    assert.deepEqual(
+      [first, second].map(({ qemu }) => qemu.parameters['local']),
+      [false, false],
+    );
+    assert.equal(pairBackendTransfer(from.snapshot, to.snapshot)?.state, 'off');
   });
 });
 
