@@ -1,6 +1,7 @@
 import type { JsonValue } from '../../qmp/json';
 import type { VmFacts } from '../../vm/types';
 import type { CapabilityInfo, ParameterInfo, Sides } from '../settings/catalogue';
+import { parameterDefault } from '../settings/defaults';
 import { sameValue } from '../settings/values';
 
 /** What a difference means. */
@@ -80,7 +81,8 @@ export function judgeParameter(
   if (source === undefined || target === undefined) {
     if (!oneSided) return { problem: false, note: 'QEMU does not report it on one side.' };
     // A QEMU without the parameter does what the others do by default.
-    const plain = sameValue(source ?? target, info.defaultValue);
+    const standard = parameterDefault(present.source ? facts.source : facts.target, name);
+    const plain = standard.kind === 'known' && sameValue(source ?? target, standard.value);
     return plain
       ? { problem: false, note: `${onlyOne} At its default it does what the other does.` }
       : { problem: true, note: `${onlyOne} The other can only do what is the default here.` };

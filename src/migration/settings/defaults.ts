@@ -71,6 +71,14 @@ export function capabilityDefault(facts: Asked, name: string): DefaultValue {
   return found.kind === 'known' ? found : neverOn;
 }
 
+/**
+ * What every fresh QEMU that was asked has for the parameter with its newest machine type; for texts
+ * that are of no machine. Unknown where versions differ.
+ */
+export function usualParameterDefault(name: string): DefaultValue {
+  return agreedDefault('parameters', name) ?? patchedDefault('parameters', name) ?? unknown;
+}
+
 const neverOn: DefaultValue = {
   kind: 'known',
   value: false,

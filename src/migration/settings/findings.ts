@@ -4,6 +4,7 @@ import { describeCapability } from './capabilities';
 import { capabilityInfo, checkRange, parameterInfo } from './catalogue';
 import type { CapabilityInfo, Need, ParameterInfo, Sides } from './catalogueTypes';
 import { crossFindings } from './crossFindings';
+import { parameterDefault } from './defaults';
 import type { JsonValue } from '../../qmp/json';
 import {
   effectiveChange,
@@ -172,7 +173,8 @@ function lateText(name: string): string {
 
 /** Why the parameter would have no effect. To go back to the default needs nothing. */
 function unmetNeeds(judged: Judged, info: ParameterInfo, value: JsonValue): SettingFinding[] {
-  if (sameValue(value, info.defaultValue)) return [];
+  const standard = parameterDefault(judged.facts, info.name);
+  if (standard.kind === 'known' && sameValue(value, standard.value)) return [];
   return (info.needs ?? []).flatMap((need) => {
     const unmet = unmetPart(judged, need);
     if (unmet === undefined) return [];
