@@ -1,5 +1,5 @@
 import { parseJson, stringifyJson, type JsonValue } from '../../qmp/json';
-import type { SchemaType } from '../../qmp/schema';
+import type { QmpSchema, SchemaType } from '../../qmp/schema';
 import type { MachineHandle, VmFacts } from '../../vm/types';
 import { parameterInfo, parseParameter, type ParameterInfo, type Unit } from './catalogue';
 import { parameterDefault, type DefaultValue } from './defaults';
@@ -46,40 +46,82 @@ const setCommand = 'migrate-set-parameters';
 
 /** Every parameter that this QEMU reports or that its schema lets one set, by name. */
 export function describeParameters(facts: VmFacts): readonly ParameterDescription[] {
-  const names = new Set([
-    ...Object.keys(facts.parameters),
-    ...facts.schema.arguments(setCommand).map(({ name }) => name),
-  ]);
+  const names = new Set([...Object.keys(facts.parameters), ...shapesOf(facts.schema).keys()]);
   return [...names].sort().flatMap((name) => describeParameter(facts, name) ?? []);
 }
 
 /** One parameter; `undefined` when this QEMU has no such parameter. */
 export function describeParameter(facts: VmFacts, name: string): ParameterDescription | undefined {
-  const member = facts.schema.argument(setCommand, name);
   const value = Object.hasOwn(facts.parameters, name) ? facts.parameters[name] : undefined;
-  if (member === undefined && value === undefined) return undefined;
-  const type = member?.type;
+  const shape = shapesOf(facts.schema).get(name) ?? reportedShape(value);
+  if (shape === undefined) return undefined;
   const info = parameterInfo(name);
-  const control = type === undefined ? controlOfValue(value) : controlOfType(type);
   const standard = parameterDefault(facts, name);
   return {
     name,
     info,
-    control,
-    type,
-    typeText: type === undefined ? valueWords[control] : typeText(type),
-    nullable: type?.kind === 'alternate' && type.members.some(isNull),
-    unit: info?.unit ?? (control === 'integer' ? 'count' : 'none'),
-    choices: facts.schema.enumValues(setCommand, name),
+    ...shape,
+    unit: info?.unit ?? (shape.control === 'integer' ? 'count' : 'none'),
     value,
     default: standard,
     changed: value !== undefined && standard.kind === 'known' && !sameValue(value, standard.value),
-    unstable: member?.features.includes('unstable') ?? false,
-    deprecated: member?.features.includes('deprecated') ?? false,
-    editable: type !== undefined,
-    ...(type === undefined && {
-      notEditableReason: 'This QEMU reports the value, but does not let it be set.',
-    }),
+  };
+}
+
+/** What does not depend on a machine, only on what its QEMU lets one set. */
+type Shape = Pick<
+  ParameterDescription,
+  | 'control'
+  | 'type'
+  | 'typeText'
+  | 'nullable'
+  | 'choices'
+  | 'unstable'
+  | 'deprecated'
+  | 'editable'
+  | 'notEditableReason'
+>;
+
+/** Machines of one QEMU build share a schema: its parameters are looked at once. */
+const shapes = new WeakMap<QmpSchema, ReadonlyMap<string, Shape>>();
+
+function shapesOf(schema: QmpSchema): ReadonlyMap<string, Shape> {
+  let found = shapes.get(schema);
+  if (found === undefined) {
+    found = new Map(
+      schema.arguments(setCommand).map(({ name, type, features }) => [
+        name,
+        {
+          control: controlOfType(type),
+          type,
+          typeText: typeText(type),
+          nullable: type.kind === 'alternate' && type.members.some(isNull),
+          choices: schema.enumValues(setCommand, name),
+          unstable: features.includes('unstable'),
+          deprecated: features.includes('deprecated'),
+          editable: true,
+        },
+      ]),
+    );
+    shapes.set(schema, found);
+  }
+  return found;
+}
+
+/** Of a parameter that is not in the schema. */
+function reportedShape(value: JsonValue | undefined): Shape | undefined {
+  if (value === undefined) return undefined;
+  const control = controlOfValue(value);
+  return {
+    control,
+    type: undefined,
+    typeText: valueWords[control],
+    nullable: false,
+    choices: [],
+    unstable: false,
+    deprecated: false,
+    editable: false,
+    notEditableReason: 'This QEMU reports the value, but does not let it be set.',
   };
 }
 
@@ -130,7 +172,7 @@ function isNull(type: SchemaType): boolean {
   return type.kind === 'builtin' && type.json === 'null';
 }
 
-function controlOfValue(value: JsonValue | undefined): ParameterControl {
+function controlOfValue(value: JsonValue): ParameterControl {
   if (typeof value === 'boolean') return 'boolean';
   if (typeof value === 'bigint' || Number.isInteger(value)) return 'integer';
   return typeof value === 'string' ? 'string' : 'struct';
