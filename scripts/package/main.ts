@@ -50,7 +50,7 @@ async function buildHelpers(): Promise<Record<Arch, string>> {
 /** Builds for production into a tree of its own, so that nobody's dist/ changes meanwhile. */
 async function stage(directory: string): Promise<void> {
   const inputs = ['src', 'node_modules', 'tsconfig.json'];
-  const shipped = ['package.json', '.vscodeignore', 'media', ...Object.keys(documents)];
+  const shipped = ['package.json', '.vscodeignore', 'media', 'schemas', ...Object.keys(documents)];
   const translations = await glob('package.nls*.json', { cwd: root });
   for (const name of [...shipped, ...translations]) {
     if (await exists(join(root, name))) {
@@ -84,6 +84,7 @@ async function expectedNames(arch: Arch | undefined): Promise<string[]> {
     'extension/package.json',
     'extension/dist/cli.js',
     'extension/dist/extension.js',
+    'extension/schemas/qemu-migration.schema.json',
     ...(arch === undefined ? [] : ['extension/dist/bin/fdpass']),
     ...here
       .filter((name) => /^package\.nls.*\.json$/.test(name))
