@@ -1,6 +1,15 @@
+import { ProfileNotApplicableError } from '../migration/profiles/apply';
+import { ProfileFileError } from '../migration/profiles/profileFile';
 import { RunRefusedError } from '../migration/run/checks';
 import { BackendTransferError } from '../migration/settings/backendTransfer';
 import { CapabilityNotTakenError } from '../migration/settings/capabilities';
+import {
+  CannotUnsetError,
+  ParameterNotTakenError,
+  SettingsNotAppliedError,
+} from '../migration/settings/change';
+import { SettingsRefusedError } from '../migration/settings/findings';
+import { UndoConflictError, UndoImpossibleError } from '../migration/settings/history';
 import type { RunOutcome } from '../migration/run/types';
 import {
   QmpAbortedError,
@@ -23,6 +32,7 @@ export const ExitCode = {
   cancelled: 6,
   tooLateToCancel: 7,
   unknown: 8,
+  differ: 9,
 } as const;
 
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
@@ -38,6 +48,7 @@ export const exitCodeMeanings: readonly (readonly [code: ExitCode, meaning: stri
   [ExitCode.cancelled, 'the migration was cancelled: the guest runs on the source'],
   [ExitCode.tooLateToCancel, 'too late to cancel: the guest runs on the target'],
   [ExitCode.unknown, 'unknown, or not finished: needs you; the text says what to look at'],
+  [ExitCode.differ, 'diff: the two sides differ in something that must be equal'],
 ];
 
 /** The command line is at fault, not a machine. */
@@ -74,6 +85,27 @@ export function exitCodeOfOutcome({ kind, owner }: Pick<RunOutcome, 'kind' | 'ow
   }
 }
 
+/** Errors that leave everything as it was. */
+const refusals = [
+  RunRefusedError,
+  RefusedError,
+  QmpCommandError,
+  SettingsRefusedError,
+  UndoConflictError,
+  UndoImpossibleError,
+  ProfileNotApplicableError,
+  ProfileFileError,
+];
+
+/** With all put back, a refusal is one that left everything as it was. */
+function exitCodeOfNotApplied({ cause, notPutBack }: SettingsNotAppliedError): ExitCode {
+  const isRefusal =
+    cause instanceof QmpCommandError ||
+    cause instanceof ParameterNotTakenError ||
+    cause instanceof CapabilityNotTakenError;
+  return isRefusal && notPutBack.length === 0 ? ExitCode.refused : ExitCode.unknown;
+}
+
 /** The number for an error of a command that reads or sets something. */
 export function exitCodeOfError(error: unknown): ExitCode {
   if (error instanceof UsageError) return ExitCode.usage;
@@ -83,18 +115,16 @@ export function exitCodeOfError(error: unknown): ExitCode {
   if (error instanceof BackendTransferError) {
     return error.reason === 'not-taken' ? ExitCode.unknown : ExitCode.refused;
   }
-  if (
-    error instanceof RunRefusedError ||
-    error instanceof RefusedError ||
-    error instanceof QmpCommandError
-  )
-    return ExitCode.refused;
+  if (error instanceof SettingsNotAppliedError) return exitCodeOfNotApplied(error);
+  if (refusals.some((kind) => error instanceof kind)) return ExitCode.refused;
   if (
     error instanceof QmpTimeoutError ||
     error instanceof QmpClosedError ||
     error instanceof QmpAbortedError ||
     error instanceof QmpProtocolError ||
-    error instanceof CapabilityNotTakenError
+    error instanceof CapabilityNotTakenError ||
+    error instanceof ParameterNotTakenError ||
+    error instanceof CannotUnsetError
   ) {
     return ExitCode.unknown;
   }

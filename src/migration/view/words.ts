@@ -15,7 +15,8 @@ import { TargetDeviceError } from '../methods/targetDevices';
 import { PairsNotSavedError } from '../pair/pairs';
 import { RunRefusedError } from '../run/checks';
 import { BackendTransferError } from '../settings/backendTransfer';
-import { CapabilityNotTakenError } from '../settings/capabilities';
+import { sentence } from './sentence';
+import { explainSettings } from './settingsWords';
 
 /** An error for a person: what happened, what it means, what to do. Whole sentences. */
 export interface Explanation {
@@ -58,6 +59,8 @@ export function explain(error: unknown): Explanation {
 }
 
 function explainOurs(error: unknown): Explanation {
+  const ofSettings = explainSettings(error, explain);
+  if (ofSettings !== undefined) return ofSettings;
   if (error instanceof NotConnectedError) {
     return { headline: `${error.label} is not connected.`, nextStep: 'Connect it first.' };
   }
@@ -65,11 +68,6 @@ function explainOurs(error: unknown): Explanation {
     return { headline: error.reasons.join(' '), nextStep: error.nextStep };
   }
   if (error instanceof BackendTransferError) return explainBackendTransfer(error);
-  if (error instanceof CapabilityNotTakenError) {
-    return {
-      headline: `QEMU accepted the change of ${error.capability}, but still reports the old state.`,
-    };
-  }
   if (error instanceof HelperMissingError) return { headline: error.location.sentence };
   if (error instanceof FdPassError) return explainFdPass(error);
   if (error instanceof TargetDeviceError) {
@@ -227,10 +225,4 @@ function messageOf(error: unknown): string {
   return typeof message === 'string' && message.trim() !== ''
     ? message
     : 'Something went wrong; the log may tell more';
-}
-
-/** QEMU's texts end without a stop, ours with one. */
-function sentence(text: string): string {
-  const trimmed = text.trim();
-  return /[.!?]$/.test(trimmed) ? trimmed : `${trimmed}.`;
 }

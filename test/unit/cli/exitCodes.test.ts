@@ -10,7 +10,16 @@ import {
 import { failureResult } from '../../../src/cli/result';
 import type { GuestOwner, OutcomeKind } from '../../../src/migration/run/types';
 import { BackendTransferError } from '../../../src/migration/settings/backendTransfer';
+import { ProfileNotApplicableError } from '../../../src/migration/profiles/apply';
+import { ProfileFileError } from '../../../src/migration/profiles/profileFile';
 import { CapabilityNotTakenError } from '../../../src/migration/settings/capabilities';
+import {
+  CannotUnsetError,
+  ParameterNotTakenError,
+  SettingsNotAppliedError,
+} from '../../../src/migration/settings/change';
+import { SettingsRefusedError } from '../../../src/migration/settings/findings';
+import { UndoConflictError, UndoImpossibleError } from '../../../src/migration/settings/history';
 import {
   QmpClosedError,
   QmpCommandError,
@@ -39,6 +48,11 @@ describe('cli exit codes', () => {
     });
   }
 
+  const web = { id: '/run/web.qmp', label: 'web-1' };
+  const refusal = new QmpCommandError('migrate-set-parameters', 'GenericError', 'no');
+  const closed = new QmpClosedError('migrate-set-parameters', { kind: 'peer-closed' });
+  const left = [{ label: 'web-2', names: ['multifd'], cause: closed }];
+  const unset = new CannotUnsetError(['block-bitmap-mapping']);
   const errors: readonly (readonly [Error, number])[] = [
     [new UsageError('no'), 2],
     [new QmpConnectError('/run/a', { kind: 'no-such-file' }), 3],
@@ -47,6 +61,18 @@ describe('cli exit codes', () => {
     [new BackendTransferError('absent', 'web-1', []), 4],
     [new BackendTransferError('not-taken', 'web-1', ['local']), 8],
     [new CapabilityNotTakenError('xbzrle'), 8],
+    [new SettingsRefusedError(web, []), 4],
+    [new SettingsNotAppliedError(web, refusal, []), 4],
+    [new SettingsNotAppliedError(web, new CapabilityNotTakenError('xbzrle'), []), 4],
+    [new SettingsNotAppliedError(web, new ParameterNotTakenError('mode', 'x', 'y'), []), 4],
+    [new SettingsNotAppliedError(web, refusal, left), 8],
+    [new SettingsNotAppliedError(web, closed, []), 8],
+    [new UndoConflictError('it', []), 4],
+    [new UndoImpossibleError('nothing'), 4],
+    [new ProfileNotApplicableError('fast', 'web-1', ['no']), 4],
+    [new ProfileFileError('/w/p.json', []), 4],
+    [new ParameterNotTakenError('mode', 'x', 'y'), 8],
+    [unset, 8],
     [new QmpTimeoutError('query-status', 5), 8],
     [new QmpClosedError('query-status', { kind: 'peer-closed' }), 8],
     [new Error('a bug'), 1],

@@ -5,7 +5,20 @@ import { HelperMissingError } from '../../../src/migration/methods/descriptorPai
 import { TargetDeviceError } from '../../../src/migration/methods/targetDevices';
 import { RunRefusedError } from '../../../src/migration/run/checks';
 import { BackendTransferError } from '../../../src/migration/settings/backendTransfer';
+import { ProfileNotApplicableError } from '../../../src/migration/profiles/apply';
+import type { ProfileProblem } from '../../../src/migration/profiles/types';
+import { ProfileFileError } from '../../../src/migration/profiles/profileFile';
 import { CapabilityNotTakenError } from '../../../src/migration/settings/capabilities';
+import {
+  CannotUnsetError,
+  ParameterNotTakenError,
+  SettingsNotAppliedError,
+} from '../../../src/migration/settings/change';
+import {
+  SettingsRefusedError,
+  type SettingFinding,
+} from '../../../src/migration/settings/findings';
+import { UndoConflictError, UndoImpossibleError } from '../../../src/migration/settings/history';
 import {
   closeText,
   explain,
@@ -64,6 +77,13 @@ function checkSentences(text: string): void {
 
 describe('an error in words', () => {
   const idle = { id: file, label: 'a', state: { kind: 'idle' } } as const;
+  const a = { id: file, label: 'a' } as const;
+  const refusal = (text: string): SettingFinding => ({
+    level: 'refuse',
+    kind: 'parameter',
+    name: 'mode',
+    text,
+  });
   const missing = { kind: 'missing', sentence: 'The helper is not there.' } as const;
 
   for (const [error, headline] of [
@@ -86,6 +106,31 @@ describe('an error in words', () => {
     ],
     [new BackendTransferError('not-taken', 'a', ['local']), /"local" has not changed/],
     [new CapabilityNotTakenError('xbzrle'), /change of xbzrle/],
+    [
+      new ParameterNotTakenError('multifd-zlib-level', 5, 1),
+      /accepted multifd-zlib-level = 5, but reports 1\.$/,
+    ],
+    [new ParameterNotTakenError('tls-creds', 'x', ''), /reports an empty text\.$/],
+    [new ParameterNotTakenError('x-new', [2n ** 64n - 1n], undefined), /reports nothing\.$/],
+    [new CannotUnsetError(['block-bitmap-mapping']), /cannot unset it again/],
+    [new SettingsRefusedError(a, [refusal('One.'), refusal('Two.')]), /^One\. Two\.$/],
+    [
+      new SettingsNotAppliedError(a, new QmpCommandError('migrate-set-parameters', 'X', 'no'), []),
+      /^The QEMU of a refused the change: no\.$/,
+    ],
+    [
+      new SettingsNotAppliedError(a, new ParameterNotTakenError('mode', 'x', 'normal'), []),
+      /^The change could not be made on a\. QEMU accepted mode/,
+    ],
+    [new UndoConflictError('mode of a', []), /mode of a: it has been changed again/],
+    [new UndoImpossibleError('nothing'), /nothing to undo/],
+    [new UndoImpossibleError('machine-gone', 'a'), /^a is no longer there/],
+    [new UndoImpossibleError('another-process', 'a'), /^a is another QEMU process/],
+    [
+      new ProfileNotApplicableError('fast', 'a', ['It is too new.']),
+      /"fast" does not fit a: It is/,
+    ],
+    [new ProfileFileError('/w/p.json', []), /^The profiles in \/w\/p\.json cannot be used/],
     [new HelperMissingError({ ...missing, searched: [] } as never), /helper is not there/],
     [new FdPassError('crashed', 'the helper crashed', { stderr: ' boo ' }), /handed over/],
     [new TargetDeviceError('nic0', 'nic0 could not be added.'), /nic0 could not be added/],
@@ -106,6 +151,60 @@ describe('an error in words', () => {
     for (const thrown of [undefined, null, {}, 7, '', new Error(''), Symbol('x')]) {
       checkSentences(explain(thrown).headline);
     }
+  });
+
+  describe('of a change that was not made', () => {
+    const refused = new QmpCommandError('migrate-set-parameters', 'GenericError', 'no');
+
+    it('says that the rest was put back, and what to do', () => {
+      const { detail, nextStep } = explain(new SettingsNotAppliedError(a, refused, []));
+      assert.match(detail ?? '', /put back/);
+      assert.match(nextStep ?? '', /what QEMU names/);
+    });
+
+    it('names what could not be put back, where and why', () => {
+      const lost = new NotConnectedError(idle);
+      const words = explain(
+        new SettingsNotAppliedError(a, refused, [
+          { label: 'b', names: ['multifd', 'mode'], cause: lost },
+          { label: 'c', names: ['x'], cause: refused },
+        ]),
+      );
+      assert.equal(
+        words.detail,
+        'multifd, mode of b could not be put back: a is not connected. ' +
+          'x of c could not be put back: QEMU refused migrate-set-parameters: no.',
+      );
+      assert.match(words.nextStep ?? '', /undoing, once the machine answers/);
+      const unset = new CannotUnsetError(['x']);
+      const other = explain(
+        new SettingsNotAppliedError(a, refused, [{ label: 'b', names: ['x'], cause: unset }]),
+      );
+      assert.doesNotMatch(other.nextStep ?? '', /undo/);
+    });
+  });
+
+  it('of an undo tells each setting that was changed since', () => {
+    const conflicts = [{ label: 'a', name: 'downtime-limit', now: '2 s', expected: '1 s' }];
+    const { detail } = explain(new UndoConflictError('it', conflicts));
+    assert.equal(detail, 'downtime-limit of a was set to 1 s, and is 2 s now.');
+  });
+
+  it('of a profile file tells where, and stops after a few', () => {
+    const problem = (line: number): ProfileProblem => ({
+      severity: 'error',
+      message: 'Not this',
+      offset: 0,
+      length: 1,
+      line,
+      column: 3,
+      profile: undefined,
+    });
+    const { detail } = explain(
+      new ProfileFileError('/w/p.json', [1, 2, 3, 4, 5, 6, 7].map(problem)),
+    );
+    assert.match(detail ?? '', /^Line 1, column 3: Not this\. Line 2/);
+    assert.match(detail ?? '', /Line 5, column 3: Not this\. And 2 more\.$/);
   });
 
   it('of the disk tells why, and what to do', () => {
