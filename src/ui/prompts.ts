@@ -1,7 +1,7 @@
 import type { CancellationToken } from 'vscode';
 
 /** What `pick` resolves with when the user went back a step. */
-export const back: unique symbol = Symbol('back');
+export const back: unique symbol = Symbol.for('qemuMigration.back');
 export type Back = typeof back;
 
 export interface PromptItem<T> {
@@ -21,6 +21,16 @@ export interface PromptItem<T> {
   readonly refusal?: string;
   /** It can be chosen, but something has to be known first. */
   readonly warning?: string;
+  /** A button on the row; the list stays open. */
+  readonly button?: ItemButton;
+}
+
+export interface ItemButton {
+  /** A codicon's name. */
+  readonly icon: string;
+  readonly tooltip: string;
+  /** Never throws. */
+  readonly press: () => void;
 }
 
 export interface Step {
@@ -82,10 +92,15 @@ export interface InputRequest {
   readonly actions?: (text: string) => readonly FieldAction[];
   /** What is wrong with the text, or worth knowing, while it is typed; a bare text is a problem. */
   readonly validate: (text: string) => string | FieldNote | undefined;
+  /** Hears of each text as it is typed, the one it begins with left out. */
+  readonly onType?: (text: string) => void;
   /** Carries it out. A text that comes back is shown at the field, which stays open. */
   readonly submit: (text: string) => Promise<string | undefined>;
   /** Stays when something else is clicked; only Escape leaves. */
   readonly stays?: boolean;
+  readonly step?: Step;
+  /** The user went back a step; nothing is carried out then. */
+  readonly goBack?: () => void;
 }
 
 export interface Confirmation {

@@ -3,6 +3,7 @@ import {
   type InputBoxValidationMessage,
   InputBoxValidationSeverity,
   type QuickInputButton,
+  QuickInputButtons,
   ThemeIcon,
   window,
 } from 'vscode';
@@ -37,6 +38,7 @@ class Field {
   private readonly end: (result: boolean | Error) => void;
   private readonly subscriptions: readonly Disposable[];
   private buttons: readonly Button[] = [];
+  private readonly backButtons: readonly QuickInputButton[] = [];
 
   constructor(request: InputRequest, end: (result: boolean | Error) => void) {
     this.request = request;
@@ -47,13 +49,22 @@ class Field {
     box.prompt = request.prompt;
     box.value = request.value;
     box.valueSelection = [0, request.value.length];
-    box.ignoreFocusOut = request.stays ?? false;
+    box.ignoreFocusOut = request.stays ?? request.step !== undefined;
+    if (request.step !== undefined) {
+      box.step = request.step.number;
+      box.totalSteps = request.step.total;
+      if (request.step.back) this.backButtons = [QuickInputButtons.Back];
+    }
     if (request.placeholder !== undefined) box.placeholder = request.placeholder;
     this.subscriptions = [
       box,
-      box.onDidChangeValue(() => this.validate()),
+      box.onDidChangeValue((text) => {
+        request.onType?.(text);
+        this.validate();
+      }),
       box.onDidTriggerButton((pressed) => {
-        this.buttons.find((button) => button === pressed)?.press();
+        if (this.backButtons.includes(pressed)) this.leaveBackwards();
+        else this.buttons.find((button) => button === pressed)?.press();
       }),
       box.onDidAccept(() => this.accept()),
       box.onDidHide(() => {
@@ -64,8 +75,15 @@ class Field {
   }
 
   show(): void {
+    this.box.buttons = this.backButtons;
     this.updateButtons();
     this.box.show();
+  }
+
+  private leaveBackwards(): void {
+    this.request.goBack?.();
+    this.end(false);
+    this.box.hide();
   }
 
   private validate(): void {
@@ -99,7 +117,7 @@ class Field {
     this.buttons = same
       ? this.buttons.map((button, index) => Object.assign(button, wanted[index]))
       : wanted;
-    if (!same) this.box.buttons = this.buttons;
+    if (!same) this.box.buttons = [...this.backButtons, ...this.buttons];
   }
 
   private accept(): void {

@@ -4,12 +4,19 @@ import {
   QuickInputButtons,
   type QuickPickItem,
   QuickPickItemKind,
+  ThemeIcon,
   window,
 } from 'vscode';
 import type { Disposable } from '../qmp/emitter';
-import { back, type Back, type PickRequest, type PromptItem } from './prompts';
+import {
+  back,
+  type Back,
+  type PickManyRequest,
+  type PickRequest,
+  type PromptItem,
+} from './prompts';
 
-export interface Row<T> extends QuickPickItem {
+interface Row<T> extends QuickPickItem {
   readonly item?: PromptItem<T>;
 }
 
@@ -69,6 +76,7 @@ export function askToPick<T>(request: PickRequest<T>): Promise<T | Back | undefi
     const subscriptions: Disposable[] = [
       picker,
       picker.onDidTriggerButton(() => finish(back)),
+      picker.onDidTriggerItemButton(({ item }) => item.item?.button?.press()),
       picker.onDidAccept(() => {
         accept().catch((error: unknown) => {
           reject(error instanceof Error ? error : new Error(String(error)));
@@ -89,6 +97,42 @@ export function askToPick<T>(request: PickRequest<T>): Promise<T | Back | undefi
     );
     // An empty list would take the mark from the first row, and Enter would do nothing.
     if (chosenBefore.length > 0) picker.activeItems = chosenBefore;
+    picker.show();
+  });
+}
+
+/** Asks which of several in VS Code's quick pick; those with a refusal stay unticked. */
+export function askToPickMany<T>(request: PickManyRequest<T>): Promise<ReadonlySet<T> | undefined> {
+  const picker = window.createQuickPick<Row<T>>();
+  picker.title = request.title;
+  picker.placeholder = request.placeholder;
+  picker.canSelectMany = true;
+  picker.matchOnDescription = true;
+  picker.matchOnDetail = true;
+  const rows = toRows(request.items);
+  picker.items = rows;
+  picker.selectedItems = rows.filter(({ item }) => {
+    return item !== undefined && item.refusal === undefined && request.picked.has(item.value);
+  });
+  return new Promise((resolve) => {
+    const subscriptions: Disposable[] = [
+      picker,
+      picker.onDidChangeSelection((selected) => {
+        const refused = selected.find(({ item }) => item?.refusal !== undefined);
+        if (refused === undefined) return;
+        // VS Code has no row that cannot be ticked.
+        picker.placeholder = refused.item?.refusal ?? '';
+        picker.selectedItems = selected.filter(({ item }) => item?.refusal === undefined);
+      }),
+      picker.onDidAccept(() => {
+        resolve(new Set(picker.selectedItems.flatMap(({ item }) => (item ? [item.value] : []))));
+        picker.hide();
+      }),
+      picker.onDidHide(() => {
+        resolve(undefined);
+        for (const subscription of subscriptions) subscription.dispose();
+      }),
+    ];
     picker.show();
   });
 }
@@ -143,7 +187,7 @@ class PickerList<T> {
 }
 
 function toRow<T>(item: PromptItem<T>): Row<T> {
-  const { label, icon, description, detail, always } = item;
+  const { label, icon, description, detail, always, button } = item;
   return {
     label: icon === undefined ? label : `$(${icon}) ${label}`,
     item,
@@ -154,11 +198,14 @@ function toRow<T>(item: PromptItem<T>): Row<T> {
       detail: l10n.t('$(circle-slash) {0}', item.refusal),
     }),
     ...(always !== undefined && { alwaysShow: always }),
+    ...(button !== undefined && {
+      buttons: [{ iconPath: new ThemeIcon(button.icon), tooltip: button.tooltip }],
+    }),
   };
 }
 
 /** Rows with a line above each group. */
-export function toRows<T>(items: readonly PromptItem<T>[]): Row<T>[] {
+function toRows<T>(items: readonly PromptItem<T>[]): Row<T>[] {
   return items.flatMap((item, index) => {
     const row = toRow(item);
     if (item.group === undefined || item.group === items[index - 1]?.group) return [row];

@@ -13,7 +13,7 @@ import type {
   Severity,
 } from './prompts';
 import { askText } from './vscodeInput';
-import { askToPick, toRows } from './vscodePicker';
+import { askToPick, askToPickMany } from './vscodePicker';
 
 /** How long a line of the status bar stays, in milliseconds. */
 const statusMs = 8000;
@@ -53,19 +53,8 @@ export class VscodePrompts implements Prompts {
     return askToPick(request);
   }
 
-  async pickMany<T>(request: PickManyRequest<T>): Promise<ReadonlySet<T> | undefined> {
-    const rows = toRows(request.items).map((row) => {
-      const picked = row.item !== undefined && request.picked.has(row.item.value);
-      return { ...row, picked };
-    });
-    const chosen = await window.showQuickPick(rows, {
-      title: request.title,
-      placeHolder: request.placeholder,
-      canPickMany: true,
-      matchOnDescription: true,
-      matchOnDetail: true,
-    });
-    return chosen && new Set(chosen.flatMap(({ item }) => (item ? [item.value] : [])));
+  pickMany<T>(request: PickManyRequest<T>): Promise<ReadonlySet<T> | undefined> {
+    return askToPickMany(request);
   }
 
   input(request: InputRequest): Promise<boolean> {

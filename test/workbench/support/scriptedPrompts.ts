@@ -23,11 +23,17 @@ export interface ShownMessage {
 type Answer =
   | { readonly kind: 'pick'; readonly choices: readonly (string | Back | undefined)[] }
   | { readonly kind: 'pickMany'; readonly labels: readonly string[] | 'as offered' | undefined }
-  | { readonly kind: 'input'; readonly texts: readonly (string | ButtonPress)[] }
+  | {
+      readonly kind: 'input';
+      readonly texts: readonly (string | ButtonPress)[];
+      /** Typed, but not submitted. */
+      readonly onlyTyped: readonly string[];
+    }
   | { readonly kind: 'confirm'; readonly yes: boolean };
 
-/** A button above a field, by a part of its tooltip. */
+/** Types a text and presses a button above the field, by a part of its tooltip. */
 export interface ButtonPress {
+  readonly text: string;
   readonly press: string;
 }
 
@@ -77,11 +83,17 @@ export class ScriptedPrompts implements Prompts {
   }
 
   /**
-   * Types these texts, submitting each, one after the other until one is taken, and then leaves. A
-   * button is pressed with the text that was typed last.
+   * Types these texts and submits each, one after the other until one is taken; then leaves. With
+   * none it leaves at once.
    */
   willType(...texts: (string | ButtonPress)[]): this {
-    this.answers.push({ kind: 'input', texts });
+    this.answers.push({ kind: 'input', texts, onlyTyped: [] });
+    return this;
+  }
+
+  /** Types these texts, submits none, and leaves by Escape. */
+  willTypeAndLeave(...onlyTyped: string[]): this {
+    this.answers.push({ kind: 'input', texts: [], onlyTyped });
     return this;
   }
 
@@ -157,10 +169,10 @@ export class ScriptedPrompts implements Prompts {
   async input(request: InputRequest): Promise<boolean> {
     this.asked.push(request.title);
     this.inputs.push(request);
-    let typed = request.value;
-    for (const answer of this.next('input', request.title).texts) {
-      if (typeof answer === 'string') typed = answer;
-      const problem = await this.submit(request, typed, answer);
+    const { texts, onlyTyped } = this.next('input', request.title);
+    for (const text of onlyTyped) request.onType?.(text);
+    for (const answer of texts) {
+      const problem = await this.submit(request, answer);
       if (problem === undefined) return true;
       this.problems.push(problem);
     }
@@ -169,10 +181,10 @@ export class ScriptedPrompts implements Prompts {
 
   private async submit(
     request: InputRequest,
-    text: string,
     answer: string | ButtonPress,
   ): Promise<string | undefined> {
-    const note = request.validate(text);
+    const text = typeof answer === 'string' ? answer : answer.text;
+    request.onType?.(text);
     if (typeof answer !== 'string') {
       const actions = request.actions?.(text) ?? [];
       const action = actions.find(({ tooltip }) => tooltip.includes(answer.press));
@@ -181,6 +193,7 @@ export class ScriptedPrompts implements Prompts {
         `No "${answer.press}" among ${actions.map(({ tooltip }) => tooltip).join(', ')}`,
       );
     }
+    const note = request.validate(text);
     if (typeof note === 'string') return note;
     if (note?.level === 'problem') return note.text;
     if (note !== undefined) this.notes.push(note);
