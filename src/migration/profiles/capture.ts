@@ -2,6 +2,7 @@ import type { JsonValue } from '../../qmp/json';
 import type { VmFacts } from '../../vm/types';
 import { backendTransferOf } from '../settings/backendTransfer';
 import { describeCapabilities } from '../settings/capabilities';
+import { usualParameterDefault } from '../settings/defaults';
 import { describeParameters, editText, type ParameterDescription } from '../settings/parameters';
 import { sameValue } from '../settings/values';
 import type { ProfileSettings, SavedSettings } from './types';
@@ -47,9 +48,10 @@ export function profileOf(facts: VmFacts, which: 'changed' | 'all'): SavedSettin
   };
 }
 
-function isChanged({ changed, default: standard, info, value }: ParameterDescription): boolean {
-  if (standard.kind === 'known') return changed;
-  return !sameValue(value, info?.defaultValue);
+function isChanged({ name, changed, default: own, value }: ParameterDescription): boolean {
+  if (own.kind === 'known') return changed;
+  const usual = usualParameterDefault(name);
+  return usual.kind === 'unknown' || !sameValue(value, usual.value);
 }
 
 /** As a person would write it: `"2 GiB/s"`, `4`. */

@@ -1,4 +1,4 @@
-import type { JsonValue } from '../../qmp/json';
+import { stringifyJson, type JsonValue } from '../../qmp/json';
 import { isBackendTransferParameter } from '../settings/backendTransfer';
 import {
   allCapabilities,
@@ -13,7 +13,7 @@ import { formatQuantity } from '../settings/units';
 import { profileFormatVersion } from './parseProfiles';
 import { quantityPattern } from './quantityPattern';
 import { backendTransferMember } from './types';
-import { exampleText, neverInProfiles, rangeText } from './valueProblem';
+import { exampleText, neverInProfiles, rangeText, usualDefault } from './valueProblem';
 
 /** A piece of a JSON schema, with the keywords that VS Code adds to it. */
 type Schema = Readonly<Record<string, unknown>>;
@@ -169,7 +169,7 @@ function parameterSchema(info: ParameterInfo): Schema {
   return {
     ...typeSchema(info),
     ...textSchema(info, parameterFacts(info)),
-    ...(info.defaultValue !== undefined && { default: defaultText(info) }),
+    ...(usualDefault(info) !== undefined && { default: defaultText(info) }),
   };
 }
 
@@ -231,7 +231,7 @@ function textSchema(info: ParameterInfo | CapabilityInfo, facts: readonly string
 }
 
 function parameterFacts(info: ParameterInfo): readonly string[] {
-  const { name, zeroMeans, powerOfTwo, needs = [], defaultValue } = info;
+  const { name, zeroMeans, powerOfTwo, needs = [] } = info;
   const example = exampleText(info);
   return [
     ...(example === undefined
@@ -240,7 +240,7 @@ function parameterFacts(info: ParameterInfo): readonly string[] {
     ...(info.range === undefined ? [] : [`Range: ${rangeText(info) ?? ''}`]),
     ...(powerOfTwo === true ? ['A power of two'] : []),
     ...(zeroMeans === undefined ? [] : [`0: ${zeroMeans}`]),
-    ...(defaultValue === undefined ? [] : [`Default: ${shown(info)}`]),
+    ...(usualDefault(info) === undefined ? [] : [`Default: ${shownDefault(info)}`]),
     ...needs.map((need) => `Needs ${needText(need)}`),
     ...(isBackendTransferParameter(name)
       ? [`In a profile rather \`"${backendTransferMember}": true\`, which fits every QEMU`]
@@ -283,17 +283,19 @@ function needText({ capability, parameter }: Need): string {
   return parts.join(' and ');
 }
 
-function shown({ defaultValue, unit }: ParameterInfo): string {
-  if (typeof defaultValue === 'bigint') return `\`${formatQuantity(defaultValue, unit)}\``;
-  if (defaultValue === '' || defaultValue === null) return 'empty';
-  return `\`${String(defaultValue)}\``;
+function shownDefault(info: ParameterInfo): string {
+  const value = usualDefault(info);
+  if (typeof value === 'bigint' || typeof value === 'number') {
+    return `\`${formatQuantity(value, info.unit)}\``;
+  }
+  if (value === undefined || value === null || value === '') return 'empty';
+  return `\`${typeof value === 'string' ? value : stringifyJson(value)}\``;
 }
 
 /** What completion writes for a start: the default, but a number that shows its unit. */
 function defaultText(info: ParameterInfo): JsonValue {
-  const { defaultValue = null } = info;
-  if (typeof defaultValue !== 'bigint') return defaultValue;
-  return exampleText(info) ?? Number(defaultValue);
+  const value = usualDefault(info) ?? null;
+  return typeof value === 'number' ? (exampleText(info) ?? value) : value;
 }
 
 function list(lines: readonly string[]): string {

@@ -1,6 +1,7 @@
 import { isArray, isObject, type JsonValue } from '../../qmp/json';
 import { isBackendTransferParameter } from '../settings/backendTransfer';
 import { checkRange, parseParameter, type ParameterInfo } from '../settings/catalogue';
+import { usualParameterDefault } from '../settings/defaults';
 import { nearest } from '../settings/nearest';
 import { editableQuantity, formatQuantity, maxUint64 } from '../settings/units';
 
@@ -68,13 +69,22 @@ function orText(info: ParameterInfo): string {
   return sample === undefined ? '' : ` or a text with a unit, such as "${sample}"`;
 }
 
+/** What fresh QEMUs have; `undefined` where they differ, or have nothing. */
+export function usualDefault({ name }: ParameterInfo): JsonValue | undefined {
+  const usual = usualParameterDefault(name);
+  return usual.kind === 'known' ? usual.value : undefined;
+}
+
+function isNumber(value: JsonValue | undefined): value is number | bigint {
+  return typeof value === 'number' || typeof value === 'bigint';
+}
+
 /** The default, or the least that is worth writing, with its unit; `undefined` without a unit. */
 export function exampleText(info: ParameterInfo): string | undefined {
   if (info.unit === 'none' || info.unit === 'count' || info.unit === 'level') return undefined;
-  const { defaultValue } = info;
+  const standard = usualDefault(info);
   const usual = { bytes: 64n << 20n, 'bytes/s': 1n << 30n, ms: 300n, percent: 50n, 'MB/s': 100n };
-  const value =
-    typeof defaultValue === 'bigint' && defaultValue > 0n ? defaultValue : usual[info.unit];
+  const value = isNumber(standard) && standard > 0 ? BigInt(standard) : usual[info.unit];
   return editableQuantity(value, info.unit);
 }
 

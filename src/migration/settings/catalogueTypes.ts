@@ -55,8 +55,6 @@ export interface ParameterInfo {
   readonly zeroMeans?: string;
   /** The values known to us, for enumerations; a build may lack some. */
   readonly values?: readonly EnumValueInfo[];
-  /** Absent when a fresh QEMU does not report the parameter. */
-  readonly defaultValue?: CatalogueValue;
   /** QEMU version that brought it; `patched` when only patched builds have it. */
   readonly since: string;
   /** The first version without it. */
