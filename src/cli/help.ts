@@ -10,7 +10,10 @@ export const afterAll = `
 Examples:
   qemu-migration list
   qemu-migration show /run/vm/web-1.qmp
-  qemu-migration set /run/vm/web-1.qmp max-bandwidth 2GiB/s
+  qemu-migration params /run/vm/web-1.qmp --changed
+  qemu-migration params /run/vm/web-1.qmp max-bandwidth=2GiB/s downtime-limit=0.3s
+  qemu-migration diff /run/vm/web-1.qmp /run/vm/web-1-new.qmp
+  qemu-migration apply "Lowest downtime" /run/vm/web-1.qmp /run/vm/web-1-new.qmp
   qemu-migration migrate /run/vm/web-1.qmp /run/vm/web-1-new.qmp
 
 SOCKET is where QEMU listens when started with
@@ -48,6 +51,63 @@ Examples:
 
 Exit code 2: the value makes no sense. 4: this QEMU refused it, or has no such setting.`;
 
+export const params = `
+Without assignments it lists: name, value, and the default where the value differs from it.
+With assignments all are set or none: each is checked first, QEMU's refusal of one puts the others
+back, and every value is read back. Units are written as people do: 2GiB/s, 0.3s, 50%.
+
+Examples:
+  qemu-migration params /run/vm/web-1.qmp --changed
+  qemu-migration params /run/vm/web-1.qmp --find bandwidth
+  qemu-migration params /run/vm/web-1.qmp max-bandwidth=2GiB/s downtime-limit=0.3s
+  qemu-migration params /run/vm/web-1.qmp --reset max-bandwidth
+  qemu-migration params /run/vm/web-1.qmp --changed --as global
+
+Defaults are what a fresh QEMU of that version and machine type reports.
+Exit code 2: a value makes no sense. 4: refused, and nothing was changed.
+8: not all could be put back; the text says what.`;
+
+export const caps = `
+Without assignments it lists; with assignments all are set or none.
+
+Examples:
+  qemu-migration caps /run/vm/web-1.qmp --changed
+  qemu-migration caps /run/vm/web-1.qmp return-path=on events=on
+  qemu-migration caps /run/vm/web-1.qmp --changed --as qmp
+
+Exit code 4: refused, and nothing was changed.`;
+
+export const diff = `
+Each row says what a difference means: some settings must be equal or the migration fails or
+hangs, some may differ, and some matter on one side only. "!" marks what is to be resolved.
+
+Examples:
+  qemu-migration diff /run/vm/web-1.qmp /run/vm/web-1-new.qmp
+  qemu-migration diff --json a.qmp b.qmp | jq -r '.problems[]'
+
+Exit code 0: nothing stands in the way. 9: something that must be equal differs.`;
+
+export const apply = `
+A profile is a named set of parameters and capabilities: a built-in one, or one of your file.
+Of two machines the one that waits for a migration is the target. All is applied or nothing.
+
+Examples:
+  qemu-migration profiles
+  qemu-migration apply --dry-run "Fastest total" /run/vm/web-1.qmp /run/vm/web-1-new.qmp
+  qemu-migration apply lab-fast /run/vm/web-1.qmp --file lab.qemu-migration.json
+
+Exit code 4: it does not fit a machine, or the file has errors; nothing was changed.
+8: not all could be put back; the text says what.`;
+
+export const profiles = `
+Errors in the file are listed as FILE:LINE:COLUMN; profiles without errors can be used all the same.
+
+Examples:
+  qemu-migration profiles
+  qemu-migration profiles --file lab.qemu-migration.json
+
+Exit code 4: the file has errors.`;
+
 export const backendTransfer = `
 Backend transfer hands open devices (TAP interfaces, for example) to the target instead of
 opening them again. QEMUs name it differently ("backend-transfer", "local"); this finds the name.
@@ -56,6 +116,7 @@ It must be the same on both sides: "migrate --backend-transfer" sets both.
 Examples:
   qemu-migration backend-transfer /run/vm/web-1.qmp on
   qemu-migration backend-transfer /run/vm/web-1.qmp off
+  qemu-migration backend-transfer /run/vm/web-1.qmp on --target /run/vm/web-1-new.qmp
 
 Exit code 4: this QEMU does not have it.`;
 

@@ -2,9 +2,13 @@ import { Command, CommanderError, Option } from 'commander';
 import { join, resolve } from 'node:path';
 import { version } from '../../package.json';
 import type { Transport } from '../migration/run/types';
+import { copyForms, type CopyForm } from '../migration/settings/copyAs';
+import { apply, defaultProfilesFile, profiles } from './commands/apply';
+import { diff } from './commands/diff';
 import { list } from './commands/list';
 import { migrate } from './commands/migrate';
 import { backendTransfer, set } from './commands/set';
+import { caps, params, type SettingsRequest } from './commands/settings';
 import { show } from './commands/show';
 import { ExitCode } from './exitCodes';
 import * as help from './help';
@@ -34,6 +38,20 @@ interface CommonOptions {
 interface ListFlags extends CommonOptions {
   readonly connect?: true;
   readonly name?: string;
+}
+
+interface SettingsFlags extends CommonOptions {
+  readonly changed?: true;
+  readonly find?: string;
+  readonly reset?: readonly string[];
+  readonly resetAll?: true;
+  readonly as?: CopyForm;
+  readonly allowExec?: true;
+}
+
+interface ApplyFlags extends CommonOptions {
+  readonly file?: string;
+  readonly dryRun?: true;
 }
 
 interface MigrateFlags extends CommonOptions {
@@ -147,15 +165,78 @@ function buildProgram(around: Surroundings, perform: Perform): Command {
     .argument('<socket>', help.socketArgument)
     .argument('<name>', 'name as QEMU spells it, such as max-bandwidth or xbzrle')
     .argument('<value>', 'value with its unit; on or off for switches')
-    .action((socket: string, name: string, value: string, options: CommonOptions) =>
-      perform(options, (session) => set(session, socket, name, value)),
+    .addOption(allowExec())
+    .action((socket: string, name: string, value: string, options: SettingsFlags) =>
+      perform(options, (session) =>
+        set(session, socket, name, value, { allowExec: options.allowExec === true }),
+      ),
+    );
+
+  const settingsCommand = (name: string, what: string, example: string, after: string): Command =>
+    command(name, `List the migration ${what} of a machine, or set some: all or none.`, after)
+      .argument('<socket>', help.socketArgument)
+      .argument('[assignment...]', `what to set, such as ${example}`)
+      .option('--changed', 'list only those that differ from their default')
+      .option('--find <text>', 'list only those with these words in name, value or summary')
+      .addOption(new Option('--as <form>', 'print them to paste elsewhere').choices(copyForms))
+      .option('--reset <name...>', 'set these back to what a fresh QEMU has')
+      .option('--reset-all', 'set all back to what a fresh QEMU has');
+
+  settingsCommand('params', 'parameters', 'max-bandwidth=2GiB/s', help.params)
+    .addOption(allowExec())
+    .action((socket: string, assignments: readonly string[], flags: SettingsFlags) =>
+      perform(flags, (session) => params(session, settingsRequest(socket, assignments, flags))),
+    );
+
+  settingsCommand('caps', 'capabilities', 'return-path=on', help.caps).action(
+    (socket: string, assignments: readonly string[], flags: SettingsFlags) =>
+      perform(flags, (session) => caps(session, settingsRequest(socket, assignments, flags))),
+  );
+
+  command('diff', 'Compare the settings of a source and a target.', help.diff)
+    .argument('<source>', 'QMP socket of the QEMU that runs the guest')
+    .argument('<target>', 'QMP socket of the QEMU that is to take it over')
+    .option('--all', 'what is equal too')
+    .action((source: string, target: string, options: CommonOptions & { all?: true }) =>
+      perform(options, (session) => diff(session, source, target, { all: options.all === true })),
+    );
+
+  command('apply', 'Apply a profile to a machine, or to a source and a target.', help.apply)
+    .argument('<profile>', 'name of a profile; "profiles" lists them')
+    .argument('<socket...>', help.socketArgument)
+    .option('--file <path>', `file with profiles (default: ${defaultProfilesFile})`)
+    .option('--dry-run', 'show what would change, and change nothing')
+    .action((profile: string, sockets: readonly string[], flags: ApplyFlags) =>
+      perform(flags, (session) =>
+        apply(session, {
+          profile,
+          sockets,
+          cwd: around.cwd,
+          file: flags.file,
+          dryRun: flags.dryRun === true,
+        }),
+      ),
+    );
+
+  command(
+    'profiles',
+    'List the profiles that there are, and what is wrong in the file.',
+    help.profiles,
+  )
+    .option('--file <path>', `file with profiles (default: ${defaultProfilesFile})`)
+    .action((flags: ApplyFlags) =>
+      perform(flags, () => profiles({ cwd: around.cwd, file: flags.file })),
     );
 
   command('backend-transfer', 'Turn backend transfer on or off.', help.backendTransfer)
     .argument('<socket>', help.socketArgument)
     .argument('<on|off>', 'what it shall be')
-    .action((socket: string, value: string, options: CommonOptions) =>
-      perform(options, (session) => backendTransfer(session, socket, value)),
+    .option(
+      '--target <socket>',
+      'switch the other side too, both or neither, and say what is missing',
+    )
+    .action((socket: string, value: string, options: CommonOptions & { target?: string }) =>
+      perform(options, (session) => backendTransfer(session, socket, value, options.target)),
     );
 
   command('migrate', 'Migrate a guest to another QEMU on this host, and watch.', help.migrate)
@@ -188,6 +269,27 @@ function buildProgram(around: Surroundings, perform: Perform): Command {
       ),
     );
   return program;
+}
+
+function allowExec(): Option {
+  return new Option('--allow-exec', 'allow setting a command that QEMU will execute');
+}
+
+function settingsRequest(
+  socket: string,
+  assignments: readonly string[],
+  flags: SettingsFlags,
+): SettingsRequest {
+  return {
+    socket,
+    assignments,
+    reset: flags.reset ?? [],
+    resetAll: flags.resetAll === true,
+    changed: flags.changed === true,
+    find: flags.find,
+    as: flags.as,
+    allowExec: flags.allowExec === true,
+  };
 }
 
 function choice(flag: boolean | undefined): 'as-is' | 'on' | 'off' {

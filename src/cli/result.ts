@@ -1,3 +1,5 @@
+import { ProfileFileError } from '../migration/profiles/profileFile';
+import type { ProfileProblem } from '../migration/profiles/types';
 import { explain } from '../migration/view/words';
 import { exitCodeOfError, RefusedError, UsageError, type ExitCode } from './exitCodes';
 
@@ -34,5 +36,19 @@ function explanationOf(error: unknown): { headline: string; detail?: string; nex
       ...(error.nextStep === undefined ? {} : { nextStep: error.nextStep }),
     };
   }
+  if (error instanceof ProfileFileError && error.problems.length > 0) {
+    return {
+      ...explain(error),
+      detail: error.problems.map((problem) => problemLine(error.path, problem)).join('\n'),
+    };
+  }
   return explain(error);
+}
+
+/** Where editors and terminals can jump to: `FILE:LINE:COLUMN: error: ...`. */
+export function problemLine(
+  path: string,
+  { line, column, severity, message }: ProfileProblem,
+): string {
+  return `${path}:${line}:${column}: ${severity}: ${message}`;
 }

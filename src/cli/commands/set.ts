@@ -1,18 +1,15 @@
-import { setCapability } from '../../migration/settings/capabilities';
-import {
-  describeParameter,
-  describeParameters,
-  formatParameterValue,
-  parseParameterInput,
-  setParameter,
-} from '../../migration/settings/parameters';
-import { setBackendTransfer, backendTransferOf } from '../../migration/settings/backendTransfer';
-import type { JsonValue } from '../../qmp/json';
-import type { MachineHandle, VmFacts } from '../../vm/types';
-import { ExitCode, RefusedError, UsageError } from '../exitCodes';
+import { describeCapability, describeCapabilities } from '../../migration/settings/capabilities';
+import { backendTransferOf, setBackendTransfer } from '../../migration/settings/backendTransfer';
+import { applyChanges } from '../../migration/settings/change';
+import { nearest } from '../../migration/settings/nearest';
+import { describeParameter, describeParameters } from '../../migration/settings/parameters';
+import { pairBackendTransfer, switchRequests } from '../../migration/pair/backendTransferPair';
+import type { MachineHandle } from '../../vm/types';
+import { ExitCode, RefusedError } from '../exitCodes';
 import type { CommandResult } from '../result';
 import type { Session } from '../session';
-import { nearest } from '../../migration/settings/nearest';
+import { capabilityKind, changeSettings, factsOf, parameterKind } from './settings';
+import { parseSwitch } from './switches';
 
 /** Sets a parameter, or a capability, and tells what QEMU has then. */
 export async function set(
@@ -20,96 +17,97 @@ export async function set(
   socket: string,
   name: string,
   text: string,
+  { allowExec }: { readonly allowExec: boolean },
 ): Promise<CommandResult> {
   const machine = await session.connect(socket);
   const facts = factsOf(machine);
-  if (describeParameter(facts, name) !== undefined)
-    return await changeParameter(machine, name, text);
-  if (facts.capabilities.some((capability) => capability.name === name)) {
-    const enabled = await setCapability(machine, name, parseSwitch(text, `Capability ${name}`));
-    return changed('capability', name, enabled ? 'on' : 'off', enabled);
+  const isParameter = describeParameter(facts, name) !== undefined;
+  if (!isParameter && describeCapability(facts, name) === undefined) {
+    const known = [...describeParameters(facts), ...describeCapabilities(facts)];
+    const near = nearest(
+      name,
+      known.map((setting) => setting.name),
+    );
+    throw new RefusedError(
+      `This QEMU has no migration parameter or capability "${name}".`,
+      near === undefined
+        ? `"qemu-migration show ${socket}" lists what it has.`
+        : `Did you mean "${near}"?`,
+    );
   }
-  const known = [
-    ...describeParameters(facts).map((parameter) => parameter.name),
-    ...facts.capabilities.map((capability) => capability.name),
-  ];
-  const near = nearest(name, known);
-  throw new RefusedError(
-    `This QEMU has no migration parameter or capability "${name}".`,
-    near === undefined
-      ? `"qemu-migration show ${socket}" lists what it has.`
-      : `Did you mean "${near}"?`,
-  );
-}
-
-async function changeParameter(
-  machine: MachineHandle,
-  name: string,
-  text: string,
-): Promise<CommandResult> {
-  const before = describeParameter(factsOf(machine), name);
-  if (before === undefined) throw new Error(`The parameter ${name} has gone.`);
-  if (!before.editable) {
-    throw new RefusedError(before.notEditableReason ?? `${name} cannot be set from here.`);
-  }
-  const parsed = parseParameterInput(before, text);
-  if (!parsed.ok) throw new UsageError(parsed.problem);
-  const value = await setParameter(machine, name, parsed.value);
-  const after = formatParameterValue({ ...before, value });
-  return changed('parameter', name, after, value, formatParameterValue(before));
-}
-
-function changed(
-  kind: 'parameter' | 'capability',
-  name: string,
-  shown: string,
-  value: JsonValue | undefined,
-  before?: string,
-): CommandResult {
-  const was = before === undefined || before === shown ? '' : ` (was ${before})`;
+  const kind = isParameter ? parameterKind : capabilityKind;
+  const request = { assignments: [[name, text]], reset: [], resetAll: false, allowExec } as const;
+  const result = await changeSettings(machine, request, kind);
+  const now = kind.entries(factsOf(machine)).find((entry) => entry.name === name);
   return {
-    exitCode: ExitCode.ok,
-    lines: [`${name} is ${shown}${was}.`],
-    document: { kind, name, value, shown },
+    ...result,
+    document: {
+      kind: kind.noun,
+      name,
+      value: now?.value,
+      shown: now?.text,
+      warnings: result.document['warnings'],
+    },
   };
 }
 
-/** Turns backend transfer on or off, by whichever name this QEMU has it. */
+/**
+ * Turns backend transfer on or off, by whichever name a QEMU has it; with a target on both sides or
+ * on neither.
+ */
 export async function backendTransfer(
   session: Session,
   socket: string,
   text: string,
+  target: string | undefined,
 ): Promise<CommandResult> {
   const wanted = parseSwitch(text, 'Backend transfer');
   const machine = await session.connect(socket);
+  if (target !== undefined) {
+    return await switchPair(machine, await session.connect(target), wanted);
+  }
   const enabled = await setBackendTransfer(machine, wanted);
-  const offer = backendTransferOf(machine.snapshot);
-  const parameter = offer !== undefined && 'parameter' in offer ? offer.parameter : undefined;
-  const by = parameter === undefined ? '' : ` (parameter "${parameter}")`;
+  const parameter = parameterOf(machine);
   return {
     exitCode: ExitCode.ok,
-    lines: [`Backend transfer is ${enabled ? 'on' : 'off'} on ${machine.snapshot.label}${by}.`],
+    lines: [stateLine(machine, enabled)],
     document: { enabled, parameter },
   };
 }
 
-function parseSwitch(text: string, what: string): boolean {
-  switch (text.toLowerCase()) {
-    case 'on':
-    case 'true':
-    case 'yes':
-      return true;
-    case 'off':
-    case 'false':
-    case 'no':
-      return false;
-    default:
-      throw new UsageError(`${what} is either on or off, not "${text}".`);
-  }
+async function switchPair(
+  source: MachineHandle,
+  target: MachineHandle,
+  wanted: boolean,
+): Promise<CommandResult> {
+  await applyChanges(switchRequests(source, target, wanted));
+  const now = pairBackendTransfer(source.snapshot, target.snapshot);
+  const problems = wanted ? (now?.problems ?? []) : [];
+  return {
+    exitCode: ExitCode.ok,
+    lines: [
+      stateLine(source, wanted),
+      stateLine(target, wanted),
+      ...problems.map((problem) => `Note: ${problem}`),
+    ],
+    document: {
+      enabled: wanted,
+      source: parameterOf(source),
+      target: parameterOf(target),
+      devices: now?.devices,
+      problems,
+      order: now?.order,
+    },
+  };
 }
 
-function factsOf(machine: MachineHandle): VmFacts {
-  const { facts, label } = machine.snapshot;
-  if (facts === undefined) throw new Error(`${label} has not told its settings.`);
-  return facts;
+function stateLine(machine: MachineHandle, enabled: boolean): string {
+  const parameter = parameterOf(machine);
+  const by = parameter === undefined ? '' : ` (parameter "${parameter}")`;
+  return `Backend transfer is ${enabled ? 'on' : 'off'} on ${machine.snapshot.label}${by}.`;
+}
+
+function parameterOf({ snapshot }: MachineHandle): string | undefined {
+  const offer = backendTransferOf(snapshot);
+  return offer !== undefined && 'parameter' in offer ? offer.parameter : undefined;
 }

@@ -1,45 +1,8 @@
 import assert from 'node:assert/strict';
-import { EventEmitter } from 'node:events';
 import { basename, dirname } from 'node:path';
-import { PassThrough } from 'node:stream';
-import { text } from 'node:stream/consumers';
-import { runCli } from '../../../src/cli/program';
 import { FakeQmpServer, FakeRefusal } from '../../support/fakeQmpServer';
 import type { Build } from '../../support/recordings';
-
-interface End {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs the program in this process. */
-async function cli(args: readonly string[], cwd = '/'): Promise<End> {
-  const stdout = new PassThrough();
-  const stderr = new PassThrough();
-  const texts = Promise.all([text(stdout), text(stderr)]);
-  const code = await runCli(args, {
-    stdout,
-    stderr,
-    cwd,
-    env: {},
-    bundleDirectory: '/nowhere',
-    signals: new EventEmitter(),
-  });
-  stdout.end();
-  stderr.end();
-  const [out, err] = await texts;
-  return { code, stdout: out, stderr: err };
-}
-
-interface Document {
-  readonly exitCode: number;
-  readonly [key: string]: unknown;
-}
-
-function documentOf(end: End): Document {
-  return JSON.parse(end.stdout) as Document;
-}
+import { cli, documentOf } from './inProcess';
 
 describe('cli program', () => {
   let server: FakeQmpServer;

@@ -1,0 +1,38 @@
+import { EventEmitter } from 'node:events';
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { runCli } from '../../../src/cli/program';
+
+export interface End {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the program in this process. */
+export async function cli(args: readonly string[], cwd = '/'): Promise<End> {
+  const stdout = new PassThrough();
+  const stderr = new PassThrough();
+  const texts = Promise.all([text(stdout), text(stderr)]);
+  const code = await runCli(args, {
+    stdout,
+    stderr,
+    cwd,
+    env: {},
+    bundleDirectory: '/nowhere',
+    signals: new EventEmitter(),
+  });
+  stdout.end();
+  stderr.end();
+  const [out, err] = await texts;
+  return { code, stdout: out, stderr: err };
+}
+
+export interface Document {
+  readonly exitCode: number;
+  readonly [key: string]: unknown;
+}
+
+export function documentOf(end: End): Document {
+  return JSON.parse(end.stdout) as Document;
+}
