@@ -61,8 +61,7 @@ export const builtinProfiles: readonly Profile[] = [
     description:
       'Sends memory over four connections with no limit and accepts a pause of up to 2 s, so that ' +
       'it is soon over; it takes the link and some processors for itself. It needs a socket or a ' +
-      'file that QEMU opens, not passed descriptors, and the same number of connections on both ' +
-      'sides.',
+      'file that QEMU opens, not passed descriptors, and the same UUID ("-uuid") on both sides.',
     both: {
       parameters: { 'multifd-channels': 4 },
       capabilities: { ...plain, ...told, multifd: true, xbzrle: false, compress: false },

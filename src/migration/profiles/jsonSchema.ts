@@ -50,7 +50,9 @@ export function profileJsonSchema(): object {
       $schema: { type: 'string' },
       version: {
         enum: [profileFormatVersion],
-        errorMessage: `The only format known here is ${profileFormatVersion}.`,
+        errorMessage:
+          `This version of the extension reads format ${profileFormatVersion} only; a higher one ` +
+          'needs a newer version.',
         markdownDescription: 'The version of the file format.',
       },
       profiles: {

@@ -34,6 +34,11 @@ export class ProblemList {
     this.add('error', place, message, profile);
   }
 
+  /** For what is no JSON. */
+  syntaxError(place: Place, message: string): void {
+    this.add('error', place, message, undefined, true);
+  }
+
   warning(place: Place, message: string, profile?: string): void {
     this.add('warning', place, message, profile);
   }
@@ -43,11 +48,12 @@ export class ProblemList {
     place: Place,
     message: string,
     profile: string | undefined,
+    syntax = false,
   ): void {
     // The parser places what is missing at the end behind the end.
     const offset = Math.min(Math.max(place.offset, 0), this.text.length);
     const length = Math.min(Math.max(place.length, 0), this.text.length - offset);
-    this.found.push({ severity, message, offset, length, profile });
+    this.found.push({ severity, message, offset, length, profile, ...(syntax && { syntax }) });
   }
 
   /** In the order of the text. */

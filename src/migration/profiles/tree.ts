@@ -33,7 +33,7 @@ export function readTree(text: string, problems: ProblemList): Node | undefined 
     // A byte order mark is white space here, as for an editor; the offsets stay.
     const root = parseTree(text.replace(/^\uFEFF/, ' '), errors, { allowTrailingComma: true });
     for (const error of errors.slice(0, mostSyntaxErrors)) {
-      problems.error(error, syntaxText(printParseErrorCode(error.error)));
+      problems.syntaxError(error, syntaxText(printParseErrorCode(error.error)));
     }
     return errors.length === 0 ? root : undefined;
   } catch (error) {

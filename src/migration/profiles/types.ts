@@ -47,6 +47,8 @@ export interface ProfileProblem {
   readonly column: number;
   /** The profile that it is in. */
   readonly profile: string | undefined;
+  /** It is no JSON there, as any editor of JSON says by itself. */
+  readonly syntax?: true;
 }
 
 export interface ProfileFile {
