@@ -2,7 +2,7 @@ import { isArray, stringifyJson, type JsonValue } from '../../qmp/json';
 import type { MachineSnapshot, VmFacts } from '../../vm/types';
 import { capabilityInfo, parameterInfo } from './catalogue';
 import type { SettingsState } from './change';
-import { describeParameter, editText, parseParameterInput } from './parameters';
+import { describeParameter, editText, needsConsent, parseParameterInput } from './parameters';
 import { sameValue } from './values';
 
 /** QMP commands, HMP commands, `-global` options, or calls of our command line. */
@@ -226,7 +226,10 @@ const cli: Form = {
       .filter(([, settings]) => settings.length > 0)
       .map(([command, settings]) => {
         const words = settings.map(([, , word]) => word);
-        return ['qemu-migration', command, quoted(socketPath), ...words].join(' ');
+        // Whoever pastes into a shell has it execute things anyway.
+        const consent = settings.some(([name]) => needsConsent(name) !== undefined);
+        const options = command === 'params' && consent ? ['--allow-exec'] : [];
+        return ['qemu-migration', command, quoted(socketPath), ...options, ...words].join(' ');
       })
       .join('\n'),
 };

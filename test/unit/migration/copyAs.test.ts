@@ -258,6 +258,15 @@ describe('settings copied', () => {
       ]);
     });
 
+    it('allow the command that QEMU executes, when there is one', () => {
+      assert.equal(
+        textOf('cli', { 'cpr-exec-command': ['/bin/qemu', "it's"] }, { events: true }),
+        `qemu-migration params '/run/my vm.qmp' --allow-exec ` +
+          `cpr-exec-command='["/bin/qemu","it'\\''s"]'\n` +
+          `qemu-migration caps '/run/my vm.qmp' events=on`,
+      );
+    });
+
     it('leave out a value that would not be read back as the same', () => {
       assert.match(reasonOf('cli', { 'tls-creds': null }), /cannot give/);
     });
