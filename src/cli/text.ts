@@ -48,6 +48,20 @@ export function table(rows: readonly (readonly string[])[], indent = ''): string
   });
 }
 
+/** A text in lines of at most 80 characters, as far as its words allow. */
+export function wrap(text: string, indent = ''): string[] {
+  const lines: string[] = [];
+  for (const word of oneLine(text).split(/\s+/)) {
+    const last = lines.at(-1);
+    if (last !== undefined && width(last) + 1 + width(word) <= 80) {
+      lines[lines.length - 1] = `${last} ${word}`;
+    } else {
+      lines.push(`${indent}${word}`);
+    }
+  }
+  return lines;
+}
+
 /** The rows below `node` as indented text: what the sidebar shows, in the same words. */
 export function outline(node: ViewNode, indent = ''): string[] {
   const lines: string[] = [];

@@ -11,7 +11,7 @@ import type { MachineHandle } from '../../vm/types';
 import { ExitCode, RefusedError, UsageError } from '../exitCodes';
 import { problemLine, type CommandResult } from '../result';
 import type { Session } from '../session';
-import { table } from '../text';
+import { table, wrap } from '../text';
 import { factsOf } from './settings';
 
 /** Where profiles are looked for, from the current directory, when no file is named. */
@@ -114,15 +114,18 @@ function planLines(
 /** Lists the profiles that there are. */
 export async function profiles(source: ProfileSource): Promise<CommandResult> {
   const { path, profiles: own, problems } = await readProfiles(source);
-  const row = ({ name, description }: Profile): readonly string[] => [name, description ?? ''];
+  const entry = ({ name, description }: Profile): readonly string[] => [
+    `  ${name}`,
+    ...(description === undefined ? [] : wrap(description, '      ')),
+  ];
   return {
     exitCode: problems.some(({ severity }) => severity === 'error')
       ? ExitCode.refused
       : ExitCode.ok,
     lines: [
-      ...(own.length === 0 ? [] : [`${path}:`, ...table(own.map(row), '  ')]),
+      ...(own.length === 0 ? [] : [`${path}:`, ...own.flatMap(entry)]),
       'Built in:',
-      ...table(builtinProfiles.map(row), '  '),
+      ...builtinProfiles.flatMap(entry),
       ...problems.map((problem) => problemLine(path, problem)),
     ],
     document: {

@@ -63,9 +63,15 @@ function listed(rows: readonly ComparedRow[], source: string, target: string): r
       row.name,
       row.source.text,
       row.target.text,
-      row.equal ? '' : meaningWords[row.meaning],
+      row.equal ? '' : meaningOf(row),
     ]),
   ]);
+}
+
+function meaningOf({ meaning, problem }: ComparedRow): string {
+  return meaning === 'must-be-equal' && !problem
+    ? 'must be equal where used'
+    : meaningWords[meaning];
 }
 
 function sideDocument(side: ComparedRow['source']): Record<string, unknown> {

@@ -7,6 +7,7 @@ import {
   formatParameterValue,
   type ParameterDescription,
 } from '../settings/parameters';
+import { comparesUuids } from '../settings/rules';
 import { formatBytes } from '../settings/units';
 import { sameValue } from '../settings/values';
 import { matchRows, type MatchingChange } from './match';
@@ -98,7 +99,7 @@ export function changeToMatch(
 }
 
 function identityRows({ source, target }: BothSides<VmFacts>): readonly ComparedRow[] {
-  const checked = isOn(source, 'validate-uuid') && isOn(target, 'validate-uuid');
+  const comparing = comparesUuids.find((name) => isOn(source, name) && isOn(target, name));
   const version = (facts: VmFacts): string => {
     const { major, minor, micro } = facts.version;
     return `${major}.${minor}.${micro}`;
@@ -106,7 +107,12 @@ function identityRows({ source, target }: BothSides<VmFacts>): readonly Compared
   const row = (
     name: string,
     value: (facts: VmFacts) => JsonValue | undefined,
-    rule: { readonly must: boolean; readonly note?: string; readonly unset?: string },
+    rule: {
+      readonly must: boolean;
+      readonly note?: string;
+      /** What it is to have none; without it, having none is not having been told. */
+      readonly unset?: string;
+    },
     text: (value: JsonValue) => string = String,
   ): ComparedRow => {
     const [a, b] = [value(source), value(target)];
@@ -123,7 +129,8 @@ function identityRows({ source, target }: BothSides<VmFacts>): readonly Compared
       equal,
       meaning: rule.must ? 'must-be-equal' : 'may-differ',
       // What QEMU did not tell is nothing to be held against it.
-      problem: rule.must && !equal && a !== undefined && b !== undefined,
+      problem:
+        rule.must && !equal && (rule.unset !== undefined || (a !== undefined && b !== undefined)),
       ...(!equal && rule.note !== undefined && { note: rule.note }),
     };
   };
@@ -143,11 +150,12 @@ function identityRows({ source, target }: BothSides<VmFacts>): readonly Compared
       (bytes) => formatBytes(Number(bytes)),
     ),
     row('uuid', ({ uuid }) => uuid, {
-      must: checked,
+      must: comparing !== undefined,
       unset: 'not set',
-      note: checked
-        ? 'The target refuses the guest, since validate-uuid is on at both sides.'
-        : 'The target takes the guest all the same; validate-uuid on both sides would refuse it.',
+      note:
+        comparing === undefined
+          ? 'The target takes the guest all the same; with validate-uuid or multifd on both sides it would not.'
+          : `The target refuses the guest, since ${comparing} is on at both sides. Start it with "-uuid ${source.uuid ?? '00000000-0000-0000-0000-000000000000'}".`,
     }),
     row('name', ({ name }) => name, { must: false, unset: 'not set' }),
   ];

@@ -2,6 +2,7 @@ import type { JsonValue } from '../../qmp/json';
 import type { VmFacts } from '../../vm/types';
 import type { CapabilityInfo, ParameterInfo, Sides } from '../settings/catalogue';
 import { parameterDefault } from '../settings/defaults';
+import { onlyOverRdma } from '../settings/rules';
 import { sameValue } from '../settings/values';
 
 /** What a difference means. */
@@ -41,7 +42,6 @@ export interface BothSides<T> {
 
 const onlyOne = 'Only one of the two QEMUs has it.';
 const mustBeEqual = 'Both sides must have the same.';
-const onlyOverRdma = new Set(['rdma-pin-all', 'x-rdma-chunk-size']);
 const overRdma = 'It matters only to a migration over rdma:.';
 
 const sideNotes: Readonly<Record<Meaning, string | undefined>> = {

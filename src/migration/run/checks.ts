@@ -1,6 +1,7 @@
 import type { MachineHandle, MachineSnapshot, VmFacts } from '../../vm/types';
 import { isMigrating } from '../../vm/machine';
 import { allCapabilities, allParameters, type Need } from '../settings/catalogue';
+import { comparesUuids, onlyOverRdma } from '../settings/rules';
 import { formatBytes } from '../settings/units';
 import { isBackendTransferParameter } from '../settings/backendTransfer';
 import { checkBackendTransfer } from './backendTransferChecks';
@@ -210,9 +211,6 @@ function isOn(facts: VmFacts, capability: string): boolean {
   return facts.capabilities.some(({ name, enabled }) => name === capability && enabled);
 }
 
-/** They matter over `rdma:` alone, and no local migration goes that way. */
-const onlyOverRdma: ReadonlySet<string> = new Set(['rdma-pin-all', 'x-rdma-chunk-size']);
-
 /** What QEMU needs to be equal and would not notice, or notice by hanging. */
 function differences(source: VmFacts, target: VmFacts): readonly Obstacle[] {
   const nextStep = 'Make both sides equal.';
@@ -232,6 +230,16 @@ function differences(source: VmFacts, target: VmFacts): readonly Obstacle[] {
     found.push({
       reason: `The memory sizes differ: ${formatBytes(memoryBytes)} and ${formatBytes(target.memoryBytes)}.`,
       nextStep: 'Start the target with as much memory as the source.',
+    });
+  }
+  const comparing = comparesUuids.find((name) => isOn(source, name) && isOn(target, name));
+  if (comparing !== undefined && source.uuid !== target.uuid) {
+    found.push({
+      reason: `The UUIDs differ, and with ${comparing} the target refuses another one: ${source.uuid ?? 'none'} and ${target.uuid ?? 'none'}.`,
+      nextStep:
+        source.uuid === undefined
+          ? 'Start the target without "-uuid".'
+          : `Start the target with "-uuid ${source.uuid}".`,
     });
   }
   for (const { name, sides } of allCapabilities) {

@@ -649,8 +649,8 @@ export const capabilities: readonly CapabilityInfo[] = [
     summary: 'Send memory over several connections at once',
     details:
       'Worth it where a single thread cannot fill the link. It needs a socket or a file, not `fd:`. ' +
-      '**Both sides must have it**: only on the target, the migration hangs. QEMU 10.0 refuses it ' +
-      'together with `postcopy-ram`, 11.1 does not.',
+      '**Both sides must have it**, or the migration hangs, and their UUIDs must be equal, or it ' +
+      'fails. QEMU 10.0 refuses it together with `postcopy-ram`, 11.1 does not.',
   },
   {
     name: 'postcopy-ram',
@@ -743,7 +743,8 @@ export const capabilities: readonly CapabilityInfo[] = [
     details:
       'For saving to a `file:`: however often the guest rewrites a page, the file does not grow ' +
       'beyond its memory, and `multifd` can write in parallel. It needs a target that can seek, and ' +
-      'loading needs it on too. It goes with neither compression nor TLS.',
+      'loading needs it on too. It goes with neither compression nor TLS: QEMU accepts them together, ' +
+      'and from then on refuses every change of a parameter until it is off.',
   },
   {
     name: 'background-snapshot',

@@ -117,8 +117,7 @@ function explainProfile(error: unknown): Explanation | undefined {
     return {
       headline: `The profile "${error.profile}" does not fit ${error.label}: ${error.problems.map(sentence).join(' ')}`,
       detail: 'Nothing was changed.',
-      nextStep:
-        'Edit the profile, or list what a QEMU may lack as optional there, and apply it again.',
+      nextStep: 'Change what is named above, or the profile, and apply it again.',
     };
   }
   if (!(error instanceof ProfileFileError)) return undefined;

@@ -160,6 +160,20 @@ describe('before a migration starts', () => {
     assert.deepEqual(reasons({ target: { memoryBytes: undefined } }), []);
   });
 
+  it('UUIDs that differ, where QEMU compares them', () => {
+    for (const name of ['multifd', 'validate-uuid']) {
+      const sides = (uuids: readonly (string | undefined)[]): string[] =>
+        reasons({
+          source: { ...withSettings(running, {}, { [name]: true }), uuid: uuids[0] },
+          target: { ...withSettings(waiting, {}, { [name]: true }), uuid: uuids[1] },
+        });
+      assert.match(sides(['a', 'b']).join(), new RegExp(`with ${name} .*: a and b`));
+      assert.match(sides(['a', undefined]).join(), /a and none/);
+      assert.deepEqual(sides(['a', 'a']), []);
+    }
+    assert.deepEqual(reasons({ source: { uuid: 'a' }, target: { uuid: 'b' } }), []);
+  });
+
   it('a capability that must be equal, but not one that each side has for itself', () => {
     for (const [name, expected] of [
       ['multifd', ['multifd is on at one side only.']],

@@ -152,6 +152,15 @@ describe('the comparison of two machines', () => {
       );
     assert.deepEqual([uuids([true, true]).problem, uuids([true, false]).problem], [true, false]);
     assert.match(uuids([true, true]).note ?? '', /refuses/);
+    const multifd = row(
+      compared(
+        { ...changed(running, {}, { multifd: true }), uuid: 'a' },
+        { ...changed(waiting, {}, { multifd: true }), uuid: undefined },
+      ),
+      'uuid',
+    );
+    assert.equal(multifd.problem, true);
+    assert.match(multifd.note ?? '', /multifd.*"-uuid a"/);
   });
 
   it('minds multifd-channels only with multifd, and tells how it would hang', () => {

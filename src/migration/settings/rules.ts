@@ -1,0 +1,7 @@
+/** What QEMU makes of settings during a migration, where more than one room has to know it. */
+
+/** With one of these on at both sides QEMU compares the UUIDs, and fails when they differ. */
+export const comparesUuids = ['validate-uuid', 'multifd'] as const;
+
+/** They matter over `rdma:` alone, and no local migration goes that way. */
+export const onlyOverRdma: ReadonlySet<string> = new Set(['rdma-pin-all', 'x-rdma-chunk-size']);
