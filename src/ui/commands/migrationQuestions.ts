@@ -4,6 +4,7 @@ import {
   migrationSources,
   migrationTargets,
 } from '../../migration/run/candidates';
+import type { Pairs } from '../../migration/pair/pairs';
 import type { LocalMigrationRequest, Transport } from '../../migration/run/types';
 import { backendTransferOf } from '../../migration/settings/backendTransfer';
 import { formatRate } from '../../migration/settings/units';
@@ -30,15 +31,18 @@ export class MigrationQuestions {
   private readonly registry: Pick<MachineRegistry, 'machines' | 'get'>;
   private readonly prompts: Prompts;
   private readonly connectAnother: () => Promise<MachineHandle | undefined>;
+  private readonly pairs: Pick<Pairs, 'of'> | undefined;
 
   constructor(
     registry: Pick<MachineRegistry, 'machines' | 'get'>,
     prompts: Prompts,
     connectAnother: () => Promise<MachineHandle | undefined>,
+    pairs?: Pick<Pairs, 'of'>,
   ) {
     this.registry = registry;
     this.prompts = prompts;
     this.connectAnother = connectAnother;
+    this.pairs = pairs;
   }
 
   async ask(
@@ -116,7 +120,7 @@ export class MigrationQuestions {
           const answer = await this.prompts.pick({
             title: this.title({ ...draft, target: '' }),
             placeholder: l10n.t('Which QEMU takes the guest over?'),
-            items: [...candidateItems(candidates), another],
+            items: [...this.targetItems(draft.source, candidates), another],
             active: draft.target,
             step,
           });
@@ -126,6 +130,22 @@ export class MigrationQuestions {
         }
       },
     };
+  }
+
+  /** The one that the source is paired with first, if it can be taken. */
+  private targetItems(
+    source: MachineId | undefined,
+    candidates: readonly Candidate[],
+  ): readonly PromptItem<string>[] {
+    const found = source === undefined ? undefined : this.pairs?.of(source);
+    const items = candidateItems(candidates);
+    const paired = items.find(
+      ({ value, refusal }) => refusal === undefined && value === found?.pair.target,
+    );
+    if (paired === undefined) return items;
+    const notes = [paired.description, l10n.t('paired')];
+    const description = notes.filter((note) => note !== undefined).join(' · ');
+    return [{ ...paired, description }, ...items.filter((item) => item !== paired)];
   }
 
   private transportQuestion(draft: Draft): StepQuestion {
