@@ -1,7 +1,9 @@
 import { EventEmitter, ExtensionMode, window, type ExtensionContext } from 'vscode';
 import { locateHelper } from './fdpass/locate';
+import { Pairs } from './migration/pair/pairs';
 import { Runs } from './migration/run/runs';
 import { devicePermissions } from './migration/settings/backendTransfer';
+import { setCapability } from './migration/settings/capabilities';
 import { summaries, type QemuMigrationApi } from './ui/api';
 import { CommandRunner } from './ui/command';
 import { ConnectionCommands } from './ui/commands/connectionCommands';
@@ -18,6 +20,7 @@ import { SettingId } from './ui/ids';
 import { trafficLogger } from './ui/log';
 import { MementoMachineStore } from './ui/machineStore';
 import { MigrationReporter } from './ui/migrationReporter';
+import { MementoPairStore } from './ui/pairStore';
 import { PromptsSlot } from './ui/promptsSlot';
 import { SavedListProblems } from './ui/savedListProblems';
 import { followSetting, readSetting } from './ui/settings';
@@ -53,9 +56,18 @@ export function activate(context: ExtensionContext): QemuMigrationApi {
     log: (line) => log.info(line),
   });
 
-  const provider = new MachinesProvider(registry, runs);
+  const pairs = new Pairs(new MementoPairStore(context.globalState, log));
+  const provider = new MachinesProvider(registry, runs, pairs);
   const discovery = new Discovery(registry, contextKeys, prompts, log);
-  const view = new MachinesView(registry, runs, provider, commands, contextKeys, discovery);
+  const view = new MachinesView(
+    registry,
+    runs,
+    provider,
+    { switchCapability: setCapability },
+    commands,
+    contextKeys,
+    discovery,
+  );
   const picker = new MachinePicker(registry, prompts);
   const connection = new ConnectionCommands(registry, commands, prompts, picker, discovery, view);
   const questions = new MigrationQuestions(registry, prompts, () => connection.connect({}));
@@ -79,6 +91,7 @@ export function activate(context: ExtensionContext): QemuMigrationApi {
     registry.onDidChange(() => changes.fire()),
     changes,
     provider,
+    pairs,
     runs,
     registry,
     log,

@@ -5,6 +5,7 @@
 import { buildHelper } from '../../scripts/lib/setup';
 import { measureBundles } from './bundle';
 import { measureDescriptors } from './descriptors';
+import { measureFilter } from './filter';
 import { measureIdle } from './idle';
 import { startQemus } from './qemus';
 import { startServer } from './server';
@@ -34,6 +35,7 @@ const sections: Readonly<Record<string, () => Promise<void>>> = {
   },
   bundles: measureBundles,
   workbench: measureWorkbench,
+  filter: measureFilter,
   idle: measureIdle,
 };
 

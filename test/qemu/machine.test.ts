@@ -40,7 +40,7 @@ describe('a machine of a real QEMU', () => {
 
   const rows = (): ViewNode[] => {
     const flat = (node: ViewNode): ViewNode[] => [node, ...node.children.flatMap(flat)];
-    return flat(buildMachineNode(machine.snapshot, undefined));
+    return flat(buildMachineNode(machine.snapshot));
   };
 
   for (const version of qemuVersions) {

@@ -14,7 +14,7 @@ export async function show(session: Session, socket: string): Promise<CommandRes
   const { snapshot } = machine;
   return {
     exitCode: ExitCode.ok,
-    lines: [...header(snapshot), '', ...outline(buildMachineNode(snapshot, undefined))],
+    lines: [...header(snapshot), '', ...outline(buildMachineNode(snapshot))],
     document: machineDocument(snapshot),
   };
 }

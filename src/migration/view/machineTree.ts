@@ -1,30 +1,63 @@
 import type { MachineSnapshot, VmFacts } from '../../vm/types';
 import { readMigrationInfo, stageOf } from '../run/migrationInfo';
-import type { RunRecord } from '../run/types';
 import { backendTransferNode } from './backendTransferNodes';
+import { capabilitiesNode } from './capabilityNodes';
+import type { MachineContext } from './context';
 import { migrationNode, runSummary } from './migrationNodes';
 import type { NodeIcon, Tooltip, ViewNode } from './nodes';
-import { capabilitiesNode, parametersNode } from './settingsNodes';
+import { otherLabel, pairNode } from './pairNodes';
+import { parametersNode } from './parameterNodes';
 import { closeText, explainClose } from './words';
 
-/** All rows of one machine, from what QEMU said last and the run it takes part in. Pure. */
-export function buildMachineNode(snapshot: MachineSnapshot, run: RunRecord | undefined): ViewNode {
-  const look = lookOf(snapshot, run);
+export type { MachineContext, PairView } from './context';
+
+/**
+ * All rows of one machine, from what QEMU said last, the run that it takes part in and the machine
+ * that it is paired with. Pure.
+ */
+export function buildMachineNode(
+  snapshot: MachineSnapshot,
+  context: MachineContext = {},
+): ViewNode {
+  const look = lookOf(snapshot, context);
+  const paired = pairText(context);
   return {
     id: `vm:${snapshot.id}`,
     kind: 'machine',
     machineId: snapshot.id,
     label: snapshot.label,
-    description: look.description,
+    description: [look.description, ...(paired === undefined ? [] : [paired.shown])].join(' · '),
     tooltip: machineTooltip(snapshot, look.explanation),
     icon: look.icon,
     expansion: look.children.length === 0 ? 'leaf' : 'expanded',
-    tags: ['machine', snapshot.state.kind, snapshot.origin, ...look.tags],
-    spoken: `${snapshot.label}, ${look.description}`,
+    tags: [
+      'machine',
+      snapshot.state.kind,
+      snapshot.origin,
+      ...look.tags,
+      paired === undefined ? 'unpaired' : 'paired',
+    ],
+    spoken: [
+      snapshot.label,
+      look.description,
+      ...(paired === undefined ? [] : [paired.spoken]),
+    ].join(', '),
     copyText: snapshot.socketPath,
     ...(snapshot.state.kind === 'idle' && { click: 'connect' as const }),
     children: look.children,
   };
+}
+
+/** The pair in few words, for there is a row of its own; none while a run says who goes where. */
+function pairText({
+  run,
+  pair,
+}: MachineContext): { readonly shown: string; readonly spoken: string } | undefined {
+  if (pair === undefined || (run !== undefined && run.outcome === undefined)) return undefined;
+  const other = otherLabel(pair);
+  return pair.role === 'source'
+    ? { shown: `→ ${other}`, spoken: `paired with the target ${other}` }
+    : { shown: `← ${other}`, spoken: `paired with the source ${other}` };
 }
 
 interface Look {
@@ -35,7 +68,7 @@ interface Look {
   readonly children: readonly ViewNode[];
 }
 
-function lookOf(snapshot: MachineSnapshot, run: RunRecord | undefined): Look {
+function lookOf(snapshot: MachineSnapshot, context: MachineContext): Look {
   const { state, facts } = snapshot;
   switch (state.kind) {
     case 'idle':
@@ -78,22 +111,27 @@ function lookOf(snapshot: MachineSnapshot, run: RunRecord | undefined): Look {
             tags: [],
             children: [messageNode(snapshot, 'loading', 'Asking QEMU…')],
           }
-        : readyLook(snapshot, facts, run);
+        : readyLook(snapshot, facts, context);
   }
 }
 
-function readyLook(snapshot: MachineSnapshot, facts: VmFacts, run: RunRecord | undefined): Look {
+function readyLook(snapshot: MachineSnapshot, facts: VmFacts, { run, pair }: MachineContext): Look {
   const { description, icon } = statusLook(facts);
   const active = run?.outcome === undefined ? run : undefined;
   return {
     description: active === undefined ? description : runSummary(active, snapshot.id),
     icon: active === undefined ? icon : { codicon: 'sync~spin' },
-    tags: [...(active === undefined ? ['calm'] : ['migrating']), ...directionTags(facts)],
+    tags: [
+      ...(active === undefined ? ['calm'] : ['migrating']),
+      ...directionTags(facts),
+      'as-text',
+    ],
     children: [
       statusNode(snapshot, facts),
-      backendTransferNode(snapshot),
-      parametersNode(snapshot, facts),
-      capabilitiesNode(snapshot, facts),
+      ...(pair === undefined ? [] : [pairNode(snapshot, pair)]),
+      backendTransferNode(snapshot, pair),
+      parametersNode(snapshot, facts, pair),
+      capabilitiesNode(snapshot, facts, pair),
       migrationNode(snapshot, facts, run),
     ].flatMap((node) => node ?? []),
   };

@@ -10,7 +10,10 @@ export interface ViewNode {
   readonly subject?: string;
   readonly label: string;
   readonly description?: string;
+  /** Not part of the row itself: it is asked for when it is to be shown, and may change alone. */
   readonly tooltip?: Tooltip;
+  /** What the filter searches besides label and description, such as the catalogue's summary. */
+  readonly keywords?: string;
   readonly icon?: NodeIcon;
   readonly expansion: 'leaf' | 'collapsed' | 'expanded';
   /** For `contextValue`, joined by `;`: the kind first, then states such as `ready`, `boolean`, `editable`. */
@@ -29,6 +32,8 @@ export interface ViewNode {
 export type NodeKind =
   | 'machine'
   | 'status'
+  | 'pair'
+  | 'difference'
   | 'backend-transfer'
   | 'device'
   | 'parameters'
@@ -39,7 +44,9 @@ export type NodeKind =
   | 'migration'
   | 'migration-detail'
   | 'loading'
-  | 'failure';
+  | 'failure'
+  /** In a filtered tree: nothing on this machine matches. */
+  | 'no-match';
 
 export type NodeClick = 'edit-parameter' | 'connect' | 'retry';
 
@@ -50,20 +57,49 @@ export interface NodeIcon {
   readonly color?: string;
 }
 
-/** Markdown by parts; user and QEMU text is in `fields` and is escaped by whoever renders. */
+/** Markdown by parts; all but `body` may hold text of the user or of QEMU, and is escaped by whoever renders. */
 export interface Tooltip {
   readonly title: string;
   /** Our own Markdown. */
   readonly body?: string;
+  /** A paragraph that may hold text of the user or of QEMU. */
+  readonly note?: string;
+  /** To be done one after the other. */
+  readonly steps?: readonly string[];
   readonly fields?: readonly (readonly [name: string, value: string])[];
   readonly warnings?: readonly string[];
 }
 
-/** The same row as before, for whoever compares two trees? Children are not looked at. */
+/** What of a row is drawn and is one value; the compiler asks for each new member. */
+const drawnMembers = {
+  id: true,
+  kind: true,
+  machineId: true,
+  subject: true,
+  label: true,
+  description: true,
+  expansion: true,
+  checked: true,
+  spoken: true,
+  copyText: true,
+  click: true,
+} as const satisfies Record<
+  keyof Omit<ViewNode, 'tooltip' | 'keywords' | 'icon' | 'tags' | 'children'>,
+  true
+>;
+const drawnNames = Object.keys(drawnMembers) as readonly (keyof typeof drawnMembers)[];
+
+/** The same row as before, for whoever looks at two trees? Tooltips and children are not looked at. */
 function sameRow(a: ViewNode, b: ViewNode): boolean {
-  const bare = (node: ViewNode): string =>
-    JSON.stringify({ ...node, children: node.children.map((child) => child.id) });
-  return bare(a) === bare(b);
+  return (
+    drawnNames.every((name) => a[name] === b[name]) &&
+    a.icon?.codicon === b.icon?.codicon &&
+    a.icon?.color === b.icon?.color &&
+    a.tags.length === b.tags.length &&
+    a.tags.every((tag, index) => tag === b.tags[index]) &&
+    a.children.length === b.children.length &&
+    a.children.every(({ id }, index) => id === b.children[index]?.id)
+  );
 }
 
 /**
@@ -71,9 +107,15 @@ function sameRow(a: ViewNode, b: ViewNode): boolean {
  * a row's list of children changed, the row itself. Nodes of `after`.
  */
 export function changedNodes(before: ViewNode, after: ViewNode): readonly ViewNode[] {
+  if (before === after) return [];
   if (!sameRow(before, after)) return [after];
   return after.children.flatMap((child, index) => {
     const old = before.children[index];
     return old === undefined ? [child] : changedNodes(old, child);
   });
+}
+
+/** A row and all below it, top row first. */
+export function withAllBelow(node: ViewNode): readonly ViewNode[] {
+  return [node, ...node.children.flatMap(withAllBelow)];
 }

@@ -60,7 +60,7 @@ export class MachinePicker {
 
 /** One machine in a picker, described as in the tree. */
 export function machineItem(snapshot: MachineSnapshot, refusal?: string): PromptItem<string> {
-  const { description, icon } = buildMachineNode(snapshot, undefined);
+  const { description, icon } = buildMachineNode(snapshot);
   return {
     label: snapshot.label,
     value: snapshot.id,

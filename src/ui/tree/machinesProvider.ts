@@ -1,11 +1,13 @@
 import { type Disposable, EventEmitter, TreeItem, type TreeDataProvider } from 'vscode';
+import type { Pairs } from '../../migration/pair/pairs';
 import type { Runs } from '../../migration/run/runs';
-import { buildMachineNode } from '../../migration/view/machineTree';
-import { changedNodes, type ViewNode } from '../../migration/view/nodes';
+import { noFilter, sameFilter, type TreeFilter } from '../../migration/view/filter';
+import type { ViewNode } from '../../migration/view/nodes';
 import type { MachineRegistry } from '../../vm/registry';
 import type { MachineId } from '../../vm/types';
-import { NodeHandle } from './nodeHandle';
-import { toTreeItem } from './toTreeItem';
+import { MachineTrees } from './machineTrees';
+import type { NodeHandle } from './nodeHandle';
+import { toMarkdown, toTreeItem } from './toTreeItem';
 
 /** Changes that follow each other within this time are drawn together. */
 const mergeMs = 100;
@@ -16,86 +18,139 @@ const mergeMs = 100;
  */
 const quietMs = 250;
 
-interface Entry {
-  readonly node: ViewNode;
-  readonly parent: NodeHandle | undefined;
-  readonly handle: NodeHandle;
-}
-
 /** Shows the view models of all machines and redraws only rows that changed. */
 export class MachinesProvider implements TreeDataProvider<NodeHandle>, Disposable {
-  private readonly registry: Pick<MachineRegistry, 'machines' | 'get' | 'onDidChange'>;
-  private readonly runs: Pick<Runs, 'last' | 'onDidChange'>;
-  private readonly entries = new Map<string, Entry>();
-  /** The rows as last drawn, in their order. */
-  private roots = new Map<MachineId, ViewNode>();
+  private readonly trees: MachineTrees;
   private readonly stale = new Set<MachineId>();
+  private wantedFilter: TreeFilter = noFilter;
+  /**
+   * Rows that the user opened or closed in the whole tree: VS Code forgets it with a row that goes
+   * away, be it for a filter or for a lost connection.
+   */
+  private readonly opened = new Map<MachineId, Map<string, boolean>>();
+  /** Tooltips that VS Code has, as text: it asks once for each row. */
+  private readonly hovered = new Map<string, string>();
   private timer: NodeJS.Timeout | undefined;
   private firedAt = 0;
   private readonly treeChanges = new EventEmitter<NodeHandle[] | undefined>();
+  private readonly filterChanges = new EventEmitter<TreeFilter>();
+  private readonly drawings = new EventEmitter<void>();
   private readonly subscriptions: readonly { dispose(): void }[];
 
   readonly onDidChangeTreeData = this.treeChanges.event;
+  /** Fires when another filter is set, before the rows follow. */
+  readonly onDidChangeFilter = this.filterChanges.event;
+  /** Fires when rows may have changed, in any way. */
+  readonly onDidUpdate = this.drawings.event;
 
   constructor(
     registry: Pick<MachineRegistry, 'machines' | 'get' | 'onDidChange'>,
     runs: Pick<Runs, 'last' | 'onDidChange'>,
+    pairs: Pick<Pairs, 'of' | 'onDidChange'>,
   ) {
-    this.registry = registry;
-    this.runs = runs;
+    this.trees = new MachineTrees({ registry, runs, pairs });
     this.subscriptions = [
       registry.onDidChange((change) =>
         this.markStale(change.kind === 'machine' ? [change.change.id] : []),
       ),
       runs.onDidChange(({ request }) => this.markStale([request.source, request.target])),
+      pairs.onDidChange((ids) => this.markStale(ids)),
       this.treeChanges,
+      this.filterChanges,
+      this.drawings,
     ];
-    this.update();
+    this.trees.update(new Set(), noFilter);
   }
 
   getTreeItem(handle: NodeHandle): TreeItem {
-    const entry = this.entries.get(handle.nodeId);
+    const { nodeId } = handle;
+    const node = this.trees.rows.node(nodeId);
     // Asked for a row that went away meanwhile: the change that took it is on its way.
-    return entry === undefined ? new TreeItem('') : toTreeItem(entry.node, handle);
+    if (node === undefined) return new TreeItem('');
+    this.hovered.delete(nodeId);
+    return toTreeItem(node, handle, this.opened.get(handle.machineId)?.get(nodeId));
+  }
+
+  /** VS Code asks for the tooltip when it is to be shown. */
+  resolveTreeItem(item: TreeItem, handle: NodeHandle): TreeItem {
+    const tooltip = this.trees.rows.node(handle.nodeId)?.tooltip;
+    if (tooltip === undefined) return item;
+    this.hovered.set(handle.nodeId, JSON.stringify(tooltip));
+    item.tooltip = toMarkdown(tooltip);
+    return item;
   }
 
   getChildren(handle?: NodeHandle): NodeHandle[] {
-    const nodes =
-      handle === undefined
-        ? [...this.roots.values()]
-        : (this.entries.get(handle.nodeId)?.node.children ?? []);
-    return nodes.flatMap(({ id }) => this.entries.get(id)?.handle ?? []);
+    const { rows, roots } = this.trees;
+    const nodes = handle === undefined ? roots : (rows.node(handle.nodeId)?.children ?? []);
+    return nodes.flatMap(({ id }) => rows.handle(id) ?? []);
   }
 
   getParent(handle: NodeHandle): NodeHandle | undefined {
-    return this.entries.get(handle.nodeId)?.parent;
+    return this.trees.rows.parent(handle.nodeId);
   }
 
   /** The row with this id as it is shown now. */
   node(nodeId: string): ViewNode | undefined {
-    return this.entries.get(nodeId)?.node;
+    return this.trees.rows.node(nodeId);
+  }
+
+  /** What VS Code knows the row with this id by. */
+  handle(nodeId: string): NodeHandle | undefined {
+    return this.trees.rows.handle(nodeId);
   }
 
   /** The top row of a machine. */
   rootOf(id: MachineId): NodeHandle | undefined {
-    const root = this.roots.get(id);
-    return root && this.entries.get(root.id)?.handle;
+    const root = this.trees.root(id);
+    return root && this.trees.rows.handle(root.id);
+  }
+
+  /** What is shown of the settings. */
+  get filter(): TreeFilter {
+    return this.wantedFilter;
+  }
+
+  /** Shows only settings that match; drawn soon, together with what else changes. */
+  setFilter(filter: TreeFilter): void {
+    if (sameFilter(filter, this.wantedFilter)) return;
+    this.wantedFilter = filter;
+    this.filterChanges.fire(filter);
+    this.markStale([]);
+  }
+
+  /** How many settings are shown, on all machines. */
+  get settingCount(): number {
+    return this.trees.settingCount;
+  }
+
+  /** Remembers that a row was opened or closed. In a filtered tree VS Code's own memory is enough. */
+  setOpen({ machineId, nodeId }: NodeHandle, open: boolean): void {
+    if (this.trees.filtered) return;
+    const rows = this.opened.get(machineId) ?? new Map<string, boolean>();
+    this.opened.set(machineId, rows.set(nodeId, open));
   }
 
   /** Draws one row again as it is: a checkbox that QEMU refused flips back. */
   redraw(handle: NodeHandle): void {
-    const entry = this.entries.get(handle.nodeId);
-    if (entry !== undefined) this.treeChanges.fire([entry.handle]);
+    const known = this.trees.rows.handle(handle.nodeId);
+    if (known !== undefined) this.treeChanges.fire([known]);
   }
 
   /** Draws what is pending now. */
   flush(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
-    const changed = this.update();
-    if (changed !== 'list' && changed.length === 0) return;
+    const changed = this.trees.update(this.stale, this.wantedFilter);
+    this.stale.clear();
+    for (const id of this.opened.keys()) {
+      if (this.trees.root(id) === undefined) this.opened.delete(id);
+    }
+    this.drawings.fire();
+    const rows = changed === 'everything' ? changed : [...changed, ...this.outdatedTooltips()];
+    if (rows.length === 0) return;
     this.firedAt = Date.now();
-    this.treeChanges.fire(changed === 'list' ? undefined : [...changed]);
+    this.treeChanges.fire(rows === 'everything' ? undefined : rows);
   }
 
   dispose(): void {
@@ -109,46 +164,14 @@ export class MachinesProvider implements TreeDataProvider<NodeHandle>, Disposabl
     this.timer ??= setTimeout(() => this.flush(), wait);
   }
 
-  /** Brings rows and register up to date; says what has to be drawn again. */
-  private update(): 'list' | readonly NodeHandle[] {
-    const before = this.roots;
-    const after = new Map<MachineId, ViewNode>();
-    const changed: ViewNode[] = [];
-    for (const { id, snapshot } of this.registry.machines) {
-      const old = before.get(id);
-      const node =
-        old === undefined || this.stale.has(id)
-          ? buildMachineNode(snapshot, this.runs.last(id))
-          : old;
-      after.set(id, node);
-      if (node === old) continue;
-      if (old !== undefined) changed.push(...changedNodes(old, node));
-      this.reindex(old, node);
+  /** Rows whose tooltip VS Code has, and has an old one of. */
+  private outdatedTooltips(): NodeHandle[] {
+    const outdated: NodeHandle[] = [];
+    for (const [id, shown] of this.hovered) {
+      const handle = this.trees.rows.handle(id);
+      if (handle === undefined) this.hovered.delete(id);
+      else if (JSON.stringify(this.trees.rows.node(id)?.tooltip) !== shown) outdated.push(handle);
     }
-    for (const [id, old] of before) {
-      if (!after.has(id)) this.reindex(old, undefined);
-    }
-    this.stale.clear();
-    this.roots = after;
-    const sameList = [...before.keys()].join('\n') === [...after.keys()].join('\n');
-    if (!sameList) return 'list';
-    return changed.flatMap(({ id }) => this.entries.get(id)?.handle ?? []);
-  }
-
-  private reindex(before: ViewNode | undefined, after: ViewNode | undefined): void {
-    const gone = new Map<string, NodeHandle>();
-    const forget = (node: ViewNode): void => {
-      const handle = this.entries.get(node.id)?.handle;
-      if (handle !== undefined) gone.set(node.id, handle);
-      this.entries.delete(node.id);
-      node.children.forEach(forget);
-    };
-    const enter = (node: ViewNode, parent: NodeHandle | undefined): void => {
-      const handle = gone.get(node.id) ?? new NodeHandle(node);
-      this.entries.set(node.id, { node, parent, handle });
-      for (const child of node.children) enter(child, handle);
-    };
-    if (before !== undefined) forget(before);
-    if (after !== undefined) enter(after, undefined);
+    return outdated;
   }
 }

@@ -1,22 +1,29 @@
 import { Disposable, l10n, TreeItemCheckboxState, type TreeView, window, workspace } from 'vscode';
 import type { Runs } from '../../migration/run/runs';
-import { setCapability } from '../../migration/settings/capabilities';
+import { isFiltering, type TreeFilter } from '../../migration/view/filter';
 import type { MachineRegistry } from '../../vm/registry';
-import type { MachineId } from '../../vm/types';
+import type { MachineHandle, MachineId } from '../../vm/types';
 import type { CommandRunner } from '../command';
 import type { ContextKeys } from '../contextKeys';
 import type { Contribution } from '../contribution';
 import type { Discovery } from '../discovery';
 import { ContextKey, SettingId, ViewId } from '../ids';
 import { readSetting } from '../settings';
+import { ChangeDecorations } from './changeDecorations';
 import type { MachinesProvider } from './machinesProvider';
 import type { NodeHandle } from './nodeHandle';
+
+/** What a checkbox does; the box itself follows what QEMU says afterwards. */
+export interface CapabilitySwitch {
+  switchCapability(machine: MachineHandle, name: string, enabled: boolean): Promise<unknown>;
+}
 
 /** The tree view "Machines": badge, message, checkboxes, and watching only while it is looked at. */
 export class MachinesView implements Contribution {
   private readonly registry: MachineRegistry;
   private readonly runs: Runs;
   private readonly provider: MachinesProvider;
+  private readonly capabilities: CapabilitySwitch;
   private readonly commands: CommandRunner;
   private readonly contextKeys: ContextKeys;
   private readonly discovery: Discovery;
@@ -28,6 +35,7 @@ export class MachinesView implements Contribution {
     registry: MachineRegistry,
     runs: Runs,
     provider: MachinesProvider,
+    capabilities: CapabilitySwitch,
     commands: CommandRunner,
     contextKeys: ContextKeys,
     discovery: Discovery,
@@ -35,6 +43,7 @@ export class MachinesView implements Contribution {
     this.registry = registry;
     this.runs = runs;
     this.provider = provider;
+    this.capabilities = capabilities;
     this.commands = commands;
     this.contextKeys = contextKeys;
     this.discovery = discovery;
@@ -45,10 +54,13 @@ export class MachinesView implements Contribution {
       treeDataProvider: this.provider,
       showCollapseAll: true,
       manageCheckboxStateManually: true,
+      canSelectMany: true,
     });
     this.view = view;
     const refresh = (): void => this.refresh(view);
+    const tell = (): void => this.tell(view);
     refresh();
+    tell();
     this.searchOnce(view);
     return Disposable.from(
       view,
@@ -61,9 +73,14 @@ export class MachinesView implements Contribution {
           void this.toggle(handle, state === TreeItemCheckboxState.Checked);
         }
       }),
+      view.onDidExpandElement(({ element }) => this.provider.setOpen(element, true)),
+      view.onDidCollapseElement(({ element }) => this.provider.setOpen(element, false)),
       this.registry.onDidChange(refresh),
       this.runs.onDidChange(refresh),
-      workspace.onDidGrantWorkspaceTrust(refresh),
+      this.provider.onDidChangeFilter(tell),
+      this.provider.onDidUpdate(tell),
+      workspace.onDidGrantWorkspaceTrust(tell),
+      new ChangeDecorations(this.provider).register(),
       { dispose: () => this.stopWatching() },
     );
   }
@@ -81,7 +98,7 @@ export class MachinesView implements Contribution {
       try {
         const machine = this.registry.get(handle.machineId);
         if (machine !== undefined && handle.subject !== undefined) {
-          await setCapability(machine, handle.subject, enabled);
+          await this.capabilities.switchCapability(machine, handle.subject, enabled);
         }
       } finally {
         // Whatever was clicked, the box shows what QEMU says.
@@ -105,17 +122,30 @@ export class MachinesView implements Contribution {
                 : l10n.t('{0} migrations are running', active.size),
           };
     if (view.badge?.value !== badge?.value) view.badge = badge;
-    const message =
-      machines.length > 0 && !workspace.isTrusted
-        ? l10n.t('This workspace is not trusted: you can look, but not migrate.')
-        : '';
-    if ((view.message ?? '') !== message) view.message = message;
     this.contextKeys.set(ContextKey.migrating, active.size > 0);
     this.contextKeys.set(
       ContextKey.connected,
       machines.some(({ snapshot }) => snapshot.state.kind === 'ready'),
     );
     this.watch(view.visible ? machines.map(({ id }) => id) : []);
+  }
+
+  /** Says above the rows why some of them are not there, and what cannot be done. */
+  private tell(view: TreeView<NodeHandle>): void {
+    const { filter } = this.provider;
+    const filtering = isFiltering(filter);
+    this.contextKeys.set(ContextKey.filtered, filtering);
+    this.contextKeys.set(ContextKey.changedOnly, filter.changedOnly);
+    const sentences: string[] = [];
+    if (filtering) {
+      const found = this.provider.settingCount > 0;
+      sentences.push(found ? filterText(filter) : nothingFoundText(filter));
+    }
+    if (this.registry.machines.length > 0 && !workspace.isTrusted) {
+      sentences.push(l10n.t('This workspace is not trusted: you can look, but not migrate.'));
+    }
+    const message = sentences.join('\n');
+    if ((view.message ?? '') !== message) view.message = message;
   }
 
   /** Holds a watch on exactly these machines. */
@@ -140,4 +170,20 @@ export class MachinesView implements Contribution {
     this.searched = true;
     void this.discovery.search();
   }
+}
+
+function filterText({ text, changedOnly }: TreeFilter): string {
+  const words = text.trim();
+  if (words === '') return l10n.t('Changed settings only');
+  return changedOnly
+    ? l10n.t('Settings with "{0}" · changed only', words)
+    : l10n.t('Settings with "{0}"', words);
+}
+
+function nothingFoundText({ text, changedOnly }: TreeFilter): string {
+  const words = text.trim();
+  if (words === '') return l10n.t('No setting is changed.');
+  return changedOnly
+    ? l10n.t('No changed setting matches "{0}".', words)
+    : l10n.t('No setting matches "{0}".', words);
 }

@@ -1,0 +1,19 @@
+import type { MachineId, MachineSnapshot } from '../../vm/types';
+import type { PairRole } from '../pair/pairs';
+import type { RunRecord } from '../run/types';
+
+/** The machine on the other side of a pair. */
+export interface PairView {
+  /** What the machine whose rows are built is in the pair. */
+  readonly role: PairRole;
+  readonly otherId: MachineId;
+  /** `undefined` while it is not in the list of machines. */
+  readonly other: MachineSnapshot | undefined;
+}
+
+/** What the rows of a machine tell beyond the machine itself. */
+export interface MachineContext {
+  /** The run that it takes part in, or took part in last. */
+  readonly run?: RunRecord | undefined;
+  readonly pair?: PairView | undefined;
+}
