@@ -11,6 +11,7 @@ import {
 import {
   describeParameters,
   formatParameterValue,
+  needsConsent,
   type ParameterDescription,
 } from '../settings/parameters';
 import { formatQuantity, maxUint64 } from '../settings/units';
@@ -114,7 +115,7 @@ function parameterNode(
         'This parameter is new to this extension; QEMU’s own type decides what it takes.',
       fields: parameterFields(facts, description),
       warnings: [
-        ...(description.notEditableReason === undefined ? [] : [description.notEditableReason]),
+        ...[description.notEditableReason, needsConsent(name)].filter((text) => text !== undefined),
         ...markWarnings(description),
       ],
     },

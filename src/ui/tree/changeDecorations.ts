@@ -64,7 +64,8 @@ export class ChangeDecorations implements FileDecorationProvider, Contribution {
       node?.children.length === 0
         ? new FileDecoration(undefined, l10n.t('Changed from the default'))
         : new FileDecoration(
-            count < 100 ? String(count) : '∞',
+            // A badge has room for two characters.
+            String(Math.min(count, 99)),
             count === 1 ? l10n.t('1 changed') : l10n.t('{0} changed', count),
           );
     decoration.color = new ThemeColor('gitDecoration.modifiedResourceForeground');

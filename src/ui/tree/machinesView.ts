@@ -85,6 +85,11 @@ export class MachinesView implements Contribution {
     );
   }
 
+  /** The rows that are selected. */
+  get selection(): readonly NodeHandle[] {
+    return this.view?.selection ?? [];
+  }
+
   /** Shows a machine's row, open and selected, in the view if it is visible. */
   async reveal(id: MachineId): Promise<void> {
     this.provider.flush();
@@ -101,9 +106,9 @@ export class MachinesView implements Contribution {
           await this.capabilities.switchCapability(machine, handle.subject, enabled);
         }
       } finally {
-        // Whatever was clicked, the box shows what QEMU says.
+        // Whatever was clicked, the box shows what QEMU says; what changed is drawn anyway.
         this.provider.flush();
-        this.provider.redraw(handle);
+        if (this.provider.node(handle.nodeId)?.checked !== enabled) this.provider.redraw(handle);
       }
     });
   }
