@@ -1,5 +1,7 @@
 import type { Event, Memento } from 'vscode';
+import type { Pairs } from '../migration/pair/pairs';
 import type { Runs } from '../migration/run/runs';
+import type { SettingsHistory } from '../migration/settings/history';
 import type { MachineRegistry } from '../vm/registry';
 import type { MachineId, MachineState } from '../vm/types';
 import type { Prompts } from './prompts';
@@ -28,6 +30,8 @@ export interface QemuMigrationApi {
 export interface TestAccess {
   readonly registry: MachineRegistry;
   readonly runs: Runs;
+  readonly pairs: Pairs;
+  readonly history: SettingsHistory;
   readonly provider: MachinesProvider;
   readonly globalState: Memento;
   readonly prompts: PromptsSlot;

@@ -13,6 +13,7 @@ export const CommandId = {
   discover: 'qemuMigration.discover',
   toggleBackendTransfer: 'qemuMigration.toggleBackendTransfer',
   toggleCapability: 'qemuMigration.toggleCapability',
+  toggleFocused: 'qemuMigration.toggleFocused',
   chooseCapabilities: 'qemuMigration.chooseCapabilities',
   setParameter: 'qemuMigration.setParameter',
   toggleBackendTransferHere: 'qemuMigration.toggleBackendTransferHere',

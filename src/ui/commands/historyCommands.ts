@@ -8,6 +8,7 @@ import {
 } from '../../migration/settings/history';
 import { settingsOf } from '../../migration/settings/settingsState';
 import { sameValue } from '../../migration/settings/values';
+import { explain } from '../../migration/view/words';
 import type { MachineRegistry } from '../../vm/registry';
 import type { CommandRunner } from '../command';
 import type { ContextKeys } from '../contextKeys';
@@ -71,13 +72,10 @@ export class HistoryCommands implements Contribution {
     } catch (error) {
       if (error instanceof UndoImpossibleError && error.reason === 'nothing') return undefined;
       if (!(error instanceof UndoConflictError)) throw error;
+      const { headline, detail = '' } = explain(error);
       const sure = await this.prompts.confirm({
-        message: l10n.t('{0}: changed since. Put the earlier values back anyway?', error.title),
-        detail: error.conflicts
-          .map(({ label, name, now, expected }) =>
-            l10n.t('{0} of {1} is {2} now; the step had made it {3}.', name, label, now, expected),
-          )
-          .join('\n'),
+        message: l10n.t('{0} Put the earlier values back anyway?', headline),
+        detail,
         action: l10n.t('Put Back Anyway'),
         keep: l10n.t('Leave as It Is'),
       });

@@ -1,6 +1,8 @@
 import { commands as vscodeCommands, Disposable, l10n, workspace } from 'vscode';
+import type { Pairs } from '../../migration/pair/pairs';
 import { migrationSources } from '../../migration/run/candidates';
 import type { Runs } from '../../migration/run/runs';
+import type { LocalMigrationRequest } from '../../migration/run/types';
 import type { MachineRegistry } from '../../vm/registry';
 import type { MachineId } from '../../vm/types';
 import type { CommandRunner, CommandTarget } from '../command';
@@ -21,6 +23,7 @@ export class MigrationCommands implements Contribution {
   private readonly picker: MachinePicker;
   private readonly questions: MigrationQuestions;
   private readonly reporter: MigrationReporter;
+  private readonly pairs: Pick<Pairs, 'of' | 'set'>;
 
   constructor(
     registry: MachineRegistry,
@@ -30,6 +33,7 @@ export class MigrationCommands implements Contribution {
     picker: MachinePicker,
     questions: MigrationQuestions,
     reporter: MigrationReporter,
+    pairs: Pick<Pairs, 'of' | 'set'>,
   ) {
     this.registry = registry;
     this.runs = runs;
@@ -38,6 +42,7 @@ export class MigrationCommands implements Contribution {
     this.picker = picker;
     this.questions = questions;
     this.reporter = reporter;
+    this.pairs = pairs;
   }
 
   register(): Disposable {
@@ -55,8 +60,16 @@ export class MigrationCommands implements Contribution {
     if (machineId !== undefined && !this.isSource(machineId)) return;
     const request = await this.questions.ask(machineId, readSetting(SettingId.transport));
     if (request === undefined) return;
+    this.remember(request);
     const run = this.runs.start(request);
     void this.reporter.follow(run);
+  }
+
+  /** Two that are to be migrated are a pair from now on, unless one of them has another partner. */
+  private remember({ source, target }: LocalMigrationRequest): void {
+    const free = [source, target].every((id) => this.pairs.of(id) === undefined);
+    // One that cannot be saved says so by itself.
+    if (free) void this.pairs.set(source, target);
   }
 
   /** Whether the machine given can move at all; says why not before anything is asked. */

@@ -1,37 +1,58 @@
-import { l10n } from 'vscode';
-import type { JsonValue } from '../../qmp/json';
-import type { ParameterInfo } from '../../migration/settings/catalogue';
+import { l10n, workspace } from 'vscode';
+import { type SettingsChange, SettingsNotAppliedError } from '../../migration/settings/change';
+import { SettingsRefusedError } from '../../migration/settings/findings';
+import type { SettingsHistory } from '../../migration/settings/history';
 import {
   describeParameter,
   describeParameters,
   editText,
   formatParameterValue,
+  needsConsent,
   parseParameterInput,
-  setParameter,
   type ParameterDescription,
 } from '../../migration/settings/parameters';
+import { sameValue } from '../../migration/settings/values';
 import { explain } from '../../migration/view/words';
+import { QmpCommandError } from '../../qmp/errors';
+import type { JsonValue } from '../../qmp/json';
 import type { MachineHandle } from '../../vm/types';
-import { back, type Back, type PromptItem, type Prompts, type Suggestion } from '../prompts';
+import type { Back, FieldAction, Prompts } from '../prompts';
+import { changeTitle, changeWords } from '../settingWords';
+import { choices, fieldNote, judgeValue, promptText, suggestions } from './parameterField';
+import { PreviousValues } from './previousValues';
 
 /** Asks for a parameter's new value with the control that fits it, and sets it. */
 export class ParameterEditor {
   private readonly prompts: Prompts;
-  /** The value before our last change, by machine and parameter: offered as the way back. */
-  private readonly previous = new Map<string, JsonValue>();
+  private readonly history: Pick<SettingsHistory, 'perform'>;
+  private readonly previous: PreviousValues;
+  private readonly isTrusted: () => boolean;
 
-  constructor(prompts: Prompts) {
+  constructor(
+    prompts: Prompts,
+    history: Pick<SettingsHistory, 'perform' | 'last' | 'onDidChange'>,
+    isTrusted = () => workspace.isTrusted,
+  ) {
     this.prompts = prompts;
+    this.history = history;
+    this.previous = new PreviousValues(history);
+    this.isTrusted = isTrusted;
   }
 
   chooseParameter(machine: MachineHandle): Promise<string | Back | undefined> {
     const { facts, label } = machine.snapshot;
     const items = (facts === undefined ? [] : describeParameters(facts)).map((description) => {
-      const { name, info, notEditableReason } = description;
+      const { name, info, changed, unstable, deprecated, notEditableReason } = description;
+      const words = [
+        formatParameterValue(description),
+        ...(changed ? [l10n.t('changed')] : []),
+        ...(unstable ? [l10n.t('unstable')] : []),
+        ...(deprecated ? [l10n.t('deprecated')] : []),
+      ];
       return {
         label: name,
         value: name,
-        description: formatParameterValue(description),
+        description: words.join(' · '),
         ...(info !== undefined && { detail: info.summary }),
         ...(notEditableReason !== undefined && {
           refusal: notEditableReason,
@@ -47,7 +68,7 @@ export class ParameterEditor {
   }
 
   async edit(machine: MachineHandle, name: string): Promise<void> {
-    const { facts, label } = machine.snapshot;
+    const { facts } = machine.snapshot;
     const description = facts && describeParameter(facts, name);
     if (description === undefined || !description.editable) {
       void this.prompts.message(
@@ -56,132 +77,130 @@ export class ParameterEditor {
       );
       return;
     }
-    const title = l10n.t('{0}: {1}', label, name);
+    if (needsConsent(name) !== undefined && !this.isTrusted()) {
+      void this.prompts.message(
+        'warning',
+        l10n.t('{0} is not set from a workspace that is not trusted.', name),
+      );
+      return;
+    }
     switch (description.control) {
       case 'boolean':
-      case 'enum': {
-        const value = await this.prompts.pick({
-          title,
-          placeholder: promptText(description.info) ?? l10n.t('New value'),
-          items: this.choices(machine, description),
-        });
-        if (value !== undefined && value !== back) await this.set(machine, name, value);
+      case 'enum':
+        await this.askChoice(machine, description);
         return;
-      }
       case 'integer':
       case 'string':
       case 'list':
       case 'struct':
-        await this.askText(machine, description, title);
+        await this.askText(machine, description);
     }
   }
 
-  private choices(
+  private async askChoice(
     machine: MachineHandle,
     description: ParameterDescription,
-  ): readonly PromptItem<JsonValue>[] {
-    const { info, value: current } = description;
-    const previous = this.previous.get(key(machine, description.name));
-    const values: readonly (string | boolean)[] =
-      description.control === 'boolean' ? [true, false] : description.choices;
-    const items = values.map((value): PromptItem<JsonValue> => {
-      const marks = [
-        value === current ? l10n.t('current') : undefined,
-        value === info?.defaultValue ? l10n.t('default') : undefined,
-        value === previous && value !== current ? l10n.t('before the last change') : undefined,
-      ].filter((mark) => mark !== undefined);
-      const detail = info?.values?.find((known) => known.value === value)?.summary;
-      return {
-        label: formatParameterValue({ ...description, value }),
-        value,
-        description: marks.join(' · '),
-        ...(detail !== undefined && { detail }),
-        ...(value === current && { icon: 'check' }),
-      };
+  ): Promise<void> {
+    const { facts } = machine.snapshot;
+    if (facts === undefined) return;
+    const { name } = description;
+    await this.prompts.pick({
+      title: fieldTitle(machine, name),
+      placeholder: promptText(description),
+      items: choices(facts, description, this.previous.of(machine.id, name)),
+      submit: ({ value, withFixes }) => this.submit(machine, name, value, withFixes),
     });
-    // The current one first, so that Enter changes nothing.
-    return [
-      ...items.filter(({ value }) => value === current),
-      ...items.filter(({ value }) => value !== current),
-    ];
   }
 
-  private async askText(
-    machine: MachineHandle,
-    description: ParameterDescription,
-    title: string,
-  ): Promise<void> {
-    const { name, info } = description;
+  private async askText(machine: MachineHandle, description: ParameterDescription): Promise<void> {
+    const { name } = description;
     await this.prompts.input({
-      title,
-      prompt: [promptText(info), rangeText(description)].filter(Boolean).join(' · '),
+      title: fieldTitle(machine, name),
+      prompt: promptText(description),
       value: editText(description),
       placeholder: l10n.t('New value'),
-      suggestions: this.suggestions(machine, description),
-      validate: (text) => {
-        const result = parseParameterInput(description, text);
-        return result.ok ? undefined : result.problem;
-      },
+      suggestions: suggestions(description, this.previous.of(machine.id, name)),
+      actions: (text) => this.actions(machine, description, text),
+      // Against what QEMU has at the moment, which may change while one types.
+      validate: (text) => fieldNote(machine.snapshot.facts, description, text),
       submit: async (text) => {
         const result = parseParameterInput(description, text);
-        if (!result.ok) return result.problem;
-        try {
-          await this.set(machine, name, result.value);
-          return undefined;
-        } catch (error) {
-          const { headline, detail } = explain(error);
-          return detail === undefined ? headline : `${headline} ${detail}`;
-        }
+        return result.ok ? this.submit(machine, name, result.value, false) : result.problem;
       },
+      // A question that is asked in a dialog would close the box below it.
+      ...(needsConsent(name) !== undefined && { stays: true }),
     });
   }
 
-  private suggestions(machine: MachineHandle, description: ParameterDescription): Suggestion[] {
-    const previous = this.previous.get(key(machine, description.name));
-    const fallback = description.info?.defaultValue;
-    const offer = (icon: string, value: JsonValue | undefined, tooltip: string): Suggestion[] => {
-      if (value === undefined || value === null || value === description.value) return [];
-      const other = { ...description, value };
-      const words = `${tooltip}: ${formatParameterValue(other)}`;
-      return [{ icon, tooltip: words, text: editText(other) }];
-    };
+  /** Setting a value together with what it needs. */
+  private actions(
+    machine: MachineHandle,
+    description: ParameterDescription,
+    text: string,
+  ): readonly FieldAction[] {
+    const { facts } = machine.snapshot;
+    const result = parseParameterInput(description, text);
+    if (facts === undefined || !result.ok) return [];
+    const { completed } = judgeValue(facts, description, result.value);
+    if (completed === undefined) return [];
     return [
-      ...offer('discard', previous, l10n.t('Fill in the value before the last change')),
-      ...offer('history', fallback, l10n.t("Fill in QEMU's default")),
+      {
+        icon: 'lightbulb',
+        tooltip: l10n.t('Set it, and {0}', changeWords(facts, completed.added)),
+        submit: () => this.submit(machine, description.name, result.value, true),
+      },
     ];
   }
 
-  private async set(machine: MachineHandle, name: string, value: JsonValue): Promise<void> {
-    const { facts } = machine.snapshot;
-    const before = facts && describeParameter(facts, name)?.value;
-    if (before === value) return;
-    await setParameter(machine, name, value);
-    if (before !== undefined) this.previous.set(key(machine, name), before);
+  /** Sets it as one step of the history. What is not taken comes back as words. */
+  private async submit(
+    machine: MachineHandle,
+    name: string,
+    value: JsonValue,
+    withFixes: boolean,
+  ): Promise<string | undefined> {
+    const { facts, label } = machine.snapshot;
+    const now = facts && describeParameter(facts, name);
+    if (now !== undefined && sameValue(now.value, value)) return undefined;
+    const alone: SettingsChange = { parameters: { [name]: value }, capabilities: {} };
+    const completed =
+      withFixes && facts && now ? judgeValue(facts, now, value).completed : undefined;
+    const consent = needsConsent(name);
+    if (consent !== undefined && !(await this.confirm(machine, name, consent))) {
+      return l10n.t('{0} was not changed.', name);
+    }
+    try {
+      const change = completed?.change ?? alone;
+      await this.history.perform(changeTitle(label, change), [{ machine, change }]);
+      return undefined;
+    } catch (error) {
+      return refusalText(error, now);
+    }
+  }
+
+  private confirm(machine: MachineHandle, name: string, sentence: string): Promise<boolean> {
+    return this.prompts.confirm({
+      message: l10n.t('Set {0} of {1}?', name, machine.snapshot.label),
+      detail: sentence,
+      action: l10n.t('Set {0}', name),
+      keep: l10n.t('Leave It'),
+    });
   }
 }
 
-function key(machine: MachineHandle, name: string): string {
-  return `${machine.id} ${name}`;
+/** Beside the field: why it was not taken, and what QEMU has still. */
+function refusalText(error: unknown, before: ParameterDescription | undefined): string {
+  const keeps = (text: string): string =>
+    before === undefined ? text : l10n.t('{0} It keeps {1}.', text, formatParameterValue(before));
+  if (error instanceof SettingsRefusedError) return keeps(explain(error).headline);
+  if (error instanceof SettingsNotAppliedError && error.cause instanceof QmpCommandError) {
+    // The title names the machine already, and there is one line only.
+    if (error.notPutBack.length === 0) return keeps(explain(error.cause).headline);
+  }
+  const { headline, detail } = explain(error);
+  return detail === undefined ? headline : `${headline} ${detail}`;
 }
 
-function promptText(info: ParameterInfo | undefined): string | undefined {
-  return info?.summary;
-}
-
-/** Ends of ranges from here on are only those of the number's type and tell nobody anything. */
-const unlimited = 2n ** 53n;
-
-/** Unit and range, as far as they are known. */
-function rangeText({ control, unit, info, ...rest }: ParameterDescription): string | undefined {
-  if (control === 'list') return l10n.t('separated by commas');
-  if (control !== 'integer') return undefined;
-  const words = unit === 'none' || unit === 'count' ? undefined : l10n.t('in {0}', unit);
-  const format = (value: bigint): string =>
-    formatParameterValue({ ...rest, control, unit, info: undefined, value });
-  const range =
-    info?.range === undefined || info.range.max >= unlimited
-      ? undefined
-      : l10n.t('{0} to {1}', format(info.range.min), format(info.range.max));
-  const zero = info?.zeroMeans === undefined ? undefined : l10n.t('0: {0}', info.zeroMeans);
-  return [words, range, zero].filter((part) => part !== undefined).join(' · ') || undefined;
+function fieldTitle({ snapshot }: MachineHandle, name: string): string {
+  return l10n.t('{0}: {1}', snapshot.label, name);
 }

@@ -99,7 +99,7 @@ export function fieldNote(
   const hint =
     completed === undefined
       ? []
-      : [l10n.t('A button above can also {0}.', changeWords(facts, completed.added))];
+      : [l10n.t('The button above (Shift+Tab) can also {0}.', changeWords(facts, completed.added))];
   if (refusals.length > 0) {
     return { level: 'problem', text: [textOf(refusals), ...hint].join(' ') };
   }

@@ -1,14 +1,27 @@
-import { Disposable, l10n } from 'vscode';
-import { backendTransferOf, setBackendTransfer } from '../../migration/settings/backendTransfer';
-import { setCapabilities, setCapability } from '../../migration/settings/capabilities';
-import { capabilityInfo } from '../../migration/settings/catalogue';
-import type { MachineHandle } from '../../vm/types';
+import { commands as vscodeCommands, Disposable, l10n } from 'vscode';
+import { BackendTransferError, backendTransferOf } from '../../migration/settings/backendTransfer';
+import { describeCapabilities } from '../../migration/settings/capabilities';
+import type { ViewNode } from '../../migration/view/nodes';
+import type { MachineHandle, MachineId } from '../../vm/types';
 import type { CommandRunner, CommandTarget } from '../command';
 import type { Contribution } from '../contribution';
 import { CommandId } from '../ids';
 import { back, type Prompts } from '../prompts';
+import { stateText } from '../settingWords';
 import { type MachinePicker, refuseUnlessReady } from './machinePicker';
 import type { ParameterEditor } from './parameterEditor';
+import type { SettingsChanger } from './settingsChanger';
+
+/** Switches backend transfer of a pair as one. */
+export interface PairSwitch {
+  /** @returns whether the machine is in a pair; if not, nothing was done */
+  toggle(id: MachineId): Promise<boolean>;
+}
+
+/** The rows of the tree that are selected. */
+export interface TreeSelection {
+  readonly selection: readonly CommandTarget[];
+}
 
 /** Backend transfer, capabilities and parameters. */
 export class SettingCommands implements Contribution {
@@ -16,17 +29,29 @@ export class SettingCommands implements Contribution {
   private readonly prompts: Prompts;
   private readonly picker: MachinePicker;
   private readonly editor: ParameterEditor;
+  private readonly changer: SettingsChanger;
+  private readonly tree: TreeSelection;
+  private readonly rows: { node(nodeId: string): ViewNode | undefined };
+  private readonly pairs: PairSwitch;
 
   constructor(
     commands: CommandRunner,
     prompts: Prompts,
     picker: MachinePicker,
     editor: ParameterEditor,
+    changer: SettingsChanger,
+    tree: TreeSelection,
+    rows: { node(nodeId: string): ViewNode | undefined },
+    pairs: PairSwitch,
   ) {
     this.commands = commands;
     this.prompts = prompts;
     this.picker = picker;
     this.editor = editor;
+    this.changer = changer;
+    this.tree = tree;
+    this.rows = rows;
+    this.pairs = pairs;
   }
 
   register(): Disposable {
@@ -35,7 +60,11 @@ export class SettingCommands implements Contribution {
       commands.register(CommandId.toggleBackendTransfer, (target) =>
         this.toggleBackendTransfer(target),
       ),
+      commands.register(CommandId.toggleBackendTransferHere, (target) =>
+        this.toggleBackendTransferHere(target),
+      ),
       commands.register(CommandId.toggleCapability, (target) => this.toggleCapability(target)),
+      commands.register(CommandId.toggleFocused, () => this.toggleFocused()),
       commands.register(CommandId.chooseCapabilities, (target) => this.chooseCapabilities(target)),
       commands.register(CommandId.setParameter, (target) => this.setParameter(target)),
     );
@@ -45,11 +74,25 @@ export class SettingCommands implements Contribution {
     return this.picker.choose(target, { title, refuse: refuseUnlessReady });
   }
 
+  /** On both sides of a pair, else on the machine. */
   private async toggleBackendTransfer(target: CommandTarget): Promise<void> {
     const machine = await this.choose(target, l10n.t('Toggle Backend Transfer'));
+    if (machine === undefined || (await this.pairs.toggle(machine.id))) return;
+    await this.toggleBackendTransferHere({ machineId: machine.id });
+  }
+
+  private async toggleBackendTransferHere(target: CommandTarget): Promise<void> {
+    const machine = await this.choose(target, l10n.t('Toggle Backend Transfer'));
     if (machine === undefined) return;
+    machine.connection();
+    const { label } = machine.snapshot;
     const now = backendTransferOf(machine.snapshot);
-    await setBackendTransfer(machine, !(now?.kind === 'boolean' && now.enabled));
+    if (now === undefined || now.kind === 'absent') {
+      throw new BackendTransferError('absent', label, now?.instead ?? []);
+    }
+    if (now.kind === 'list') throw new BackendTransferError('list', label, [now.parameter]);
+    const change = { parameters: { [now.parameter]: !now.enabled }, capabilities: {} };
+    await this.changer.change(machine, change, l10n.t('backend transfer of {0}', label));
   }
 
   private async toggleCapability(target: CommandTarget): Promise<void> {
@@ -59,29 +102,55 @@ export class SettingCommands implements Contribution {
       ({ name }) => name === target.subject,
     );
     if (capability === undefined) await this.chooseCapabilities({ machineId: machine.id });
-    else await setCapability(machine, capability.name, !capability.enabled);
+    else await this.changer.switchCapability(machine, capability.name, !capability.enabled);
+  }
+
+  /**
+   * What a key does in the tree. VS Code leaves a row's checkbox to the mouse, and tells an extension
+   * which row is selected, not which has the focus: so the focused one is selected first, which
+   * opens what has rows below it, and runs the click of a parameter.
+   */
+  private async toggleFocused(): Promise<void> {
+    await vscodeCommands.executeCommand('list.select');
+    const [row] = this.tree.selection;
+    const kind = row?.nodeId === undefined ? undefined : this.rows.node(row.nodeId)?.kind;
+    if (row !== undefined && kind === 'capability') await this.toggleCapability(row);
   }
 
   private async chooseCapabilities(target: CommandTarget): Promise<void> {
     const machine = await this.choose(target, l10n.t('Choose Capabilities'));
     if (machine === undefined) return;
     machine.connection();
-    const capabilities = machine.snapshot.facts?.capabilities ?? [];
+    const { facts, label } = machine.snapshot;
+    const known = facts === undefined ? [] : describeCapabilities(facts);
     const chosen = await this.prompts.pickMany({
-      title: l10n.t('Capabilities of {0}', machine.snapshot.label),
+      title: l10n.t('Capabilities of {0}', label),
       placeholder: l10n.t('All that are ticked will be on'),
-      items: capabilities.map(({ name }) => {
-        const summary = capabilityInfo(name)?.summary;
-        return { label: name, value: name, ...(summary !== undefined && { detail: summary }) };
+      items: known.map(({ name, info, changed, enabled, unstable, deprecated }) => {
+        const words = [
+          ...(changed ? [l10n.t('changed: {0}', stateText(enabled))] : []),
+          ...(unstable ? [l10n.t('unstable')] : []),
+          ...(deprecated ? [l10n.t('deprecated')] : []),
+        ];
+        return {
+          label: name,
+          value: name,
+          description: words.join(' · '),
+          ...(info !== undefined && { detail: info.summary }),
+        };
       }),
-      picked: new Set(capabilities.flatMap(({ name, enabled }) => (enabled ? [name] : []))),
+      picked: new Set(known.flatMap(({ name, enabled }) => (enabled === true ? [name] : []))),
     });
     if (chosen === undefined) return;
     // Compared with what QEMU has now, not with what was shown when the list opened.
     const changed = (machine.snapshot.facts?.capabilities ?? [])
       .filter(({ name, enabled }) => chosen.has(name) !== enabled)
       .map(({ name }) => [name, chosen.has(name)] as const);
-    if (changed.length > 0) await setCapabilities(machine, Object.fromEntries(changed));
+    if (changed.length === 0) return;
+    await this.changer.change(machine, {
+      parameters: {},
+      capabilities: Object.fromEntries(changed),
+    });
   }
 
   private async setParameter(target: CommandTarget): Promise<void> {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { extensions } from 'vscode';
+import { commands, extensions } from 'vscode';
+import { noFilter } from '../../../src/migration/view/filter';
 import type { NodeKind, ViewNode } from '../../../src/migration/view/nodes';
 import type { QemuMigrationApi, TestAccess } from '../../../src/ui/api';
+import { CommandId } from '../../../src/ui/ids';
 import type { NodeHandle } from '../../../src/ui/tree/nodeHandle';
 import { FakeQmpServer, type FakeQmpServerOptions } from '../../support/fakeQmpServer';
 import { ScriptedPrompts } from './scriptedPrompts';
@@ -40,6 +42,10 @@ export class Bench {
     this.prompts = new ScriptedPrompts();
     this.access.prompts.current = this.prompts;
     for (const { id } of this.access.registry.machines) await this.access.registry.remove(id);
+    // Of machines that are gone nothing can be undone, and each attempt forgets a step.
+    const { history, provider } = this.access;
+    while (history.last !== undefined) await history.undo().catch(() => undefined);
+    provider.setFilter(noFilter);
     await Promise.all(this.servers.map((server) => server.stop()));
     this.servers = [];
   }
@@ -53,6 +59,20 @@ export class Bench {
     const server = await FakeQmpServer.start(options);
     this.servers.push(server);
     return server;
+  }
+
+  /** A server that the extension is connected to, with all its rows. */
+  async connected(options: FakeQmpServerOptions): Promise<FakeQmpServer> {
+    const server = await this.server(options);
+    await commands.executeCommand(CommandId.connect, server.path);
+    await eventually(() => this.row(server.path, 'capabilities'));
+    return server;
+  }
+
+  /** Calls a command from a row; where several are given, as from the first of a selection. */
+  async runOn(id: CommandId, row: ViewNode, ...others: readonly ViewNode[]): Promise<void> {
+    const [clicked, ...rest] = [row, ...others].map((node) => this.handle(node));
+    await commands.executeCommand(id, clicked, rest.length > 0 ? [clicked, ...rest] : undefined);
   }
 
   /** The machine's rows as last drawn, top row first. */

@@ -1,0 +1,104 @@
+import type { LogOutputChannel } from 'vscode';
+import type { Pairs } from '../migration/pair/pairs';
+import type { Runs } from '../migration/run/runs';
+import type { SettingsHistory } from '../migration/settings/history';
+import type { MachineRegistry } from '../vm/registry';
+import type { CommandRunner } from './command';
+import { ComparisonCommands } from './commands/comparisonCommands';
+import { ConnectionCommands } from './commands/connectionCommands';
+import { CopyCommands } from './commands/copyCommands';
+import { FilterCommands } from './commands/filterCommands';
+import { HelpCommands } from './commands/helpCommands';
+import { HistoryCommands } from './commands/historyCommands';
+import { MachinePicker } from './commands/machinePicker';
+import { MigrationCommands } from './commands/migrationCommands';
+import { MigrationQuestions } from './commands/migrationQuestions';
+import { PairCommands } from './commands/pairCommands';
+import { PairedBackendTransfer } from './commands/pairedBackendTransfer';
+import { PairPicker } from './commands/pairPicker';
+import { PairQuestions } from './commands/pairQuestions';
+import { ParameterEditor } from './commands/parameterEditor';
+import { ProfileCommands } from './commands/profileCommands';
+import { ResetCommands } from './commands/resetCommands';
+import { SettingCommands } from './commands/settingCommands';
+import { SettingsChanger } from './commands/settingsChanger';
+import { ContextKeys } from './contextKeys';
+import type { Contribution } from './contribution';
+import { Discovery } from './discovery';
+import { SettingsDocuments } from './documents/settingsDocuments';
+import { MigrationReporter } from './migrationReporter';
+import { ProfileDiagnostics } from './profiles/profileDiagnostics';
+import { ProfileLibrary } from './profiles/profileLibrary';
+import type { Prompts } from './prompts';
+import { SavedListProblems } from './savedListProblems';
+import type { MachinesProvider } from './tree/machinesProvider';
+import { MachinesView } from './tree/machinesView';
+
+/** What the parts of the extension share. */
+export interface Services {
+  readonly registry: MachineRegistry;
+  readonly runs: Runs;
+  readonly pairs: Pairs;
+  readonly history: SettingsHistory;
+  readonly provider: MachinesProvider;
+  readonly prompts: Prompts;
+  readonly commands: CommandRunner;
+  readonly log: LogOutputChannel;
+}
+
+/** The parts of the extension that register themselves, each once. */
+export function contributionsOf(services: Services): readonly Contribution[] {
+  const { registry, runs, pairs, history, provider, prompts, commands, log } = services;
+  const contextKeys = new ContextKeys();
+  const discovery = new Discovery(registry, contextKeys, prompts, log);
+  const picker = new MachinePicker(registry, prompts);
+
+  const changer = new SettingsChanger(history, commands, prompts);
+  const editor = new ParameterEditor(prompts, history);
+  const view = new MachinesView(
+    registry,
+    runs,
+    provider,
+    changer,
+    commands,
+    contextKeys,
+    discovery,
+  );
+  const connection = new ConnectionCommands(registry, commands, prompts, picker, discovery, view);
+  const connectAnother = (): ReturnType<typeof connection.connect> => connection.connect({});
+  const questions = new MigrationQuestions(registry, prompts, connectAnother, pairs);
+  const reporter = new MigrationReporter(prompts, log);
+  const pairPicker = new PairPicker(registry, pairs, prompts);
+  const pairQuestions = new PairQuestions(registry, pairs, prompts);
+  const transfer = new PairedBackendTransfer(pairPicker, history, prompts);
+  const library = new ProfileLibrary();
+  const documents = new SettingsDocuments(registry, library);
+  return [
+    view,
+    connection,
+    new SettingCommands(commands, prompts, picker, editor, changer, view, provider, transfer),
+    new HistoryCommands(history, registry, commands, prompts, contextKeys),
+    new ResetCommands(history, changer, registry, provider, commands, prompts, picker),
+    new CopyCommands(registry, provider, commands, prompts, picker),
+    new FilterCommands(provider, commands, prompts),
+    new MigrationCommands(registry, runs, commands, prompts, picker, questions, reporter, pairs),
+    new PairCommands(registry, pairs, changer, commands, prompts, pairPicker, pairQuestions),
+    new ComparisonCommands(registry, commands, prompts, pairPicker, pairQuestions, documents),
+    new ProfileCommands(
+      registry,
+      history,
+      commands,
+      prompts,
+      picker,
+      pairPicker,
+      library,
+      documents,
+    ),
+    documents,
+    library,
+    new ProfileDiagnostics(),
+    new HelpCommands(commands, provider, log),
+    new SavedListProblems(registry, commands),
+    new SavedListProblems(pairs, commands),
+  ];
+}
