@@ -4,7 +4,6 @@ import type { PairView } from './context';
 import type { ViewNode } from './nodes';
 import { capabilityNow } from './parameterNodes';
 import {
-  changeIcon,
   defaultFields,
   markWarnings,
   settingDescription,
@@ -31,7 +30,7 @@ export function capabilitiesNode(
     icon: { codicon: failure === undefined ? 'checklist' : 'warning' },
     tooltip: {
       title: 'Migration capabilities',
-      body: 'What QEMU reports now; the checkbox turns one on or off.',
+      body: 'What QEMU reports now; the checkbox turns one on or off. The number at the right tells how many differ from their default.',
       fields: [['QMP', 'query-migrate-capabilities']],
       ...(failure !== undefined && { warnings: [failure.message] }),
     },
@@ -63,7 +62,6 @@ function capabilityNode(
     subject: name,
     label: name,
     description: settingDescription(look),
-    icon: changeIcon(changed),
     tooltip: {
       title: name,
       body: info?.details ?? 'This capability is new to this extension.',

@@ -52,7 +52,7 @@ export function parametersNode(
     icon: { codicon: failure === undefined ? 'settings' : 'warning' },
     tooltip: {
       title: 'Migration parameters',
-      body: 'What QEMU reports now; a click on one edits it.',
+      body: 'What QEMU reports now; a click on one edits it. The number at the right tells how many differ from their default.',
       fields: [['QMP', 'query-migrate-parameters']],
       ...(failure !== undefined && { warnings: [failure.message] }),
     },

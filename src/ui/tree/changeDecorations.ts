@@ -15,12 +15,12 @@ import type { MachinesProvider } from './machinesProvider';
 /** Of nobody else, so that nobody else decorates our rows, nor we theirs. */
 const scheme = 'qemu-migration-row';
 
+/** Not capabilities: their checkbox tells it, and VS Code would want an icon that takes room. */
 const decorated: ReadonlySet<NodeKind> = new Set([
   'parameters',
   'parameter-group',
   'parameter',
   'capabilities',
-  'capability',
 ]);
 
 /** By what a row that can be marked as changed is known to VS Code. */
