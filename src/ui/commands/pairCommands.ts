@@ -9,6 +9,7 @@ import {
 import type { Pairs } from '../../migration/pair/pairs';
 import { isEmptyChange } from '../../migration/settings/change';
 import type { MachineRegistry } from '../../vm/registry';
+import type { MachineHandle, MachineId } from '../../vm/types';
 import type { CommandRunner, CommandTarget } from '../command';
 import type { Contribution } from '../contribution';
 import { CommandId } from '../ids';
@@ -49,7 +50,7 @@ export class PairCommands implements Contribution {
   register(): Disposable {
     const { commands } = this;
     return Disposable.from(
-      commands.register(CommandId.pair, (target) => this.pair(target)),
+      commands.register(CommandId.pair, (target, all) => this.pair(target, all)),
       commands.register(CommandId.unpair, (target) => this.unpair(target)),
       commands.register(CommandId.applyToBoth, (_, all) => this.applyToOther(all, 'both')),
       commands.register(CommandId.applyToOther, (_, all) => this.applyToOther(all, 'other')),
@@ -57,18 +58,25 @@ export class PairCommands implements Contribution {
     );
   }
 
-  private async pair({ machineId }: CommandTarget): Promise<void> {
-    const given = machineId === undefined ? undefined : this.registry.get(machineId);
-    if (machineId !== undefined && given === undefined) {
-      throw new Error(l10n.t('The machine at {0} is not in the list any more.', machineId));
+  private async pair({ machineId }: CommandTarget, all: readonly CommandTarget[]): Promise<void> {
+    // Of two machines that are selected, it is clear which other one is meant.
+    const selected = new Set(all.flatMap((target) => target.machineId ?? []));
+    const other = selected.size === 2 ? [...selected].find((id) => id !== machineId) : undefined;
+    for (const id of [machineId, other]) {
+      // Who is to be the source cannot be told of one that does not answer.
+      if (id !== undefined) this.machine(id).connection();
     }
-    // Who is to be the source cannot be told of one that does not answer.
-    given?.connection();
-    const chosen = await this.questions.ask(machineId);
+    const chosen = await this.questions.ask(machineId, other);
     if (chosen === undefined) return;
     await this.pairs.set(chosen.source, chosen.target);
     const pair = this.picker.of(chosen.source);
     if (pair !== undefined) this.tellPaired(pair);
+  }
+
+  private machine(id: MachineId): MachineHandle {
+    const machine = this.registry.get(id);
+    if (machine !== undefined) return machine;
+    throw new Error(l10n.t('The machine at {0} is not in the list any more.', id));
   }
 
   /** Which is which was our guess, perhaps, so it is said. */

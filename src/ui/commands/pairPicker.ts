@@ -56,6 +56,11 @@ export class PairPicker {
     };
   }
 
+  /** Whether the machine has a partner, in the list or not. */
+  isPaired(id: MachineId): boolean {
+    return this.pairs.of(id) !== undefined;
+  }
+
   /** The pair of the machine given, else the one picked; says why there is none. */
   async choose({ machineId }: CommandTarget, title: string): Promise<PairedMachines | undefined> {
     if (machineId !== undefined) return this.ofGiven(machineId);

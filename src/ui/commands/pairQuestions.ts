@@ -28,10 +28,11 @@ export class PairQuestions {
     this.prompts = prompts;
   }
 
-  /** A new pair; a machine that is given is not asked for. `undefined`: the user left. */
-  async ask(given: MachineId | undefined): Promise<Pair | undefined> {
+  /** A new pair; machines that are given are not asked for. `undefined`: the user left. */
+  async ask(given?: MachineId, givenOther?: MachineId): Promise<Pair | undefined> {
     const draft: Draft = {};
     if (given !== undefined) draft.machine = given;
+    if (givenOther !== undefined) draft.other = givenOther;
     const title = (): string => {
       const label = this.labelOf(draft.machine);
       return label === undefined ? l10n.t('Pair Machines') : l10n.t('Pair {0} with', label);
@@ -56,7 +57,7 @@ export class PairQuestions {
         },
       },
       {
-        applies: () => true,
+        applies: () => givenOther === undefined,
         ask: async (step) => {
           const answer = await this.askPartner(draft.machine, draft.other, title(), step);
           return keep(answer, (other) => (draft.other = other));

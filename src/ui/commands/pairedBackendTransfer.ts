@@ -7,12 +7,12 @@ import type { PairedMachines, PairPicker } from './pairPicker';
 
 /** Backend transfer of a pair: one switch for both sides, each under its own name. */
 export class PairedBackendTransfer {
-  private readonly picker: Pick<PairPicker, 'of'>;
+  private readonly picker: Pick<PairPicker, 'isPaired' | 'ofGiven'>;
   private readonly history: Pick<SettingsHistory, 'perform'>;
   private readonly prompts: Prompts;
 
   constructor(
-    picker: Pick<PairPicker, 'of'>,
+    picker: Pick<PairPicker, 'isPaired' | 'ofGiven'>,
     history: Pick<SettingsHistory, 'perform'>,
     prompts: Prompts,
   ) {
@@ -28,8 +28,10 @@ export class PairedBackendTransfer {
    * @returns whether the machine is in a pair; if not, nothing was done
    */
   async toggle(id: MachineId): Promise<boolean> {
-    const pair = this.picker.of(id);
-    if (pair === undefined) return false;
+    if (!this.picker.isPaired(id)) return false;
+    const pair = await this.picker.ofGiven(id);
+    // Told already: a pair is never left half switched.
+    if (pair === undefined) return true;
     const { source, target } = pair;
     for (const machine of [source, target]) machine.connection();
     const on = pairBackendTransfer(source.snapshot, target.snapshot)?.state !== 'on';

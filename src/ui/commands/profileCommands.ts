@@ -94,8 +94,9 @@ export class ProfileCommands implements Contribution {
   }
 
   private async apply({ machineId }: CommandTarget): Promise<void> {
+    const draft = await this.newDraft(machineId, l10n.t('Apply Profile'));
+    if (draft === undefined) return;
     const loaded = await this.load();
-    const draft = this.newDraft(machineId);
     const given = draft.machine !== undefined;
     let sides: readonly PlannedSide[] = [];
     const title = (): string =>
@@ -172,8 +173,10 @@ export class ProfileCommands implements Contribution {
   }
 
   private async compare({ machineId }: CommandTarget): Promise<void> {
+    const draft = await this.newDraft(machineId, l10n.t('Compare with Profile'));
+    if (draft === undefined) return;
+    draft.scope = 'one';
     const loaded = await this.load();
-    const draft: Draft = { ...this.newDraft(machineId), scope: 'one' };
     const answered = await askSteps([
       this.machineQuestion(draft, draft.machine === undefined, l10n.t('Compare with Profile')),
       this.profileQuestion(draft, loaded, (targets) =>
@@ -274,8 +277,18 @@ export class ProfileCommands implements Contribution {
     return loaded;
   }
 
-  private newDraft(machineId: MachineId | undefined): Draft {
-    if (machineId === undefined) return { scope: 'both' };
+  /** `undefined`: no machine can be chosen, and that was said. */
+  private async newDraft(
+    machineId: MachineId | undefined,
+    title: string,
+  ): Promise<Draft | undefined> {
+    if (machineId === undefined) {
+      const some = this.registry.machines.some(
+        ({ snapshot }) => refuseUnlessReady(snapshot) === undefined,
+      );
+      if (!some) await this.machines.choose({}, { title, refuse: refuseUnlessReady });
+      return some ? { scope: 'both' } : undefined;
+    }
     const machine = this.registry.get(machineId);
     if (machine === undefined) {
       throw new Error(l10n.t('The machine at {0} is not in the list any more.', machineId));

@@ -76,9 +76,7 @@ export class ProfileDiagnostics implements Contribution {
       void languages.setTextDocumentLanguage(document, 'jsonc');
       return;
     }
-    const others = languages
-      .getDiagnostics(uri)
-      .filter(({ source }) => source === 'json' || source === 'jsonc');
+    const others = languages.getDiagnostics(uri).filter(isOfJsonEditor);
     const found = parseProfileFile(document.getText())
       .problems.filter(({ syntax }) => syntax !== true || others.length === 0)
       .map((problem) => toDiagnostic(problem, document))
@@ -97,6 +95,11 @@ export class ProfileDiagnostics implements Contribution {
 }
 
 const ownSource = 'QEMU Migration';
+
+/** It names itself where something is no JSON, and nobody where something is against the schema. */
+function isOfJsonEditor({ source }: Diagnostic): boolean {
+  return source === undefined || source === '' || source === 'json' || source === 'jsonc';
+}
 
 function toDiagnostic(
   { offset, length, message, severity }: ProfileProblem,
