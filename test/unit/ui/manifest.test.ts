@@ -159,6 +159,9 @@ describe('manifest', () => {
     const several = new Set<string | undefined>([
       CommandId.resetSetting,
       CommandId.applyToOther,
+      CommandId.applyToBoth,
+      CommandId.pair,
+      CommandId.compare,
       undefined,
     ]);
     for (const { command, when, group } of menus['view/item/context']!) {
