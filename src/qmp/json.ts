@@ -33,7 +33,7 @@ const maxDepth = 1000;
  * Prints JSON on one line; bigints and integral doubles come out as plain integers.
  *
  * Throws TypeError for what QEMU's parser would choke on: NaN, infinities, half a surrogate pair,
- * very deep nesting. A refusal from that parser carries no id and would cost the connection.
+ * a code point that Unicode keeps from being a character, very deep nesting. A refusal from that parser carries no id and would cost the connection.
  */
 export function stringifyJson(value: JsonValue): string {
   return isPlain(value, 0) ? JSON.stringify(value) : print(value);
@@ -63,7 +63,14 @@ function isPlain(value: JsonValue | undefined, depth: number): boolean {
 }
 
 function checkString(text: string): void {
-  if (/\p{Surrogate}/u.test(text)) throw new TypeError('Text with half a surrogate pair');
+  const [bad] = /\p{Surrogate}|\p{Noncharacter_Code_Point}/u.exec(text) ?? [];
+  if (bad === undefined) return;
+  const code = `U+${(bad.codePointAt(0) ?? 0).toString(16).toUpperCase()}`;
+  throw new TypeError(
+    /\p{Surrogate}/u.test(bad)
+      ? 'Text with half a surrogate pair'
+      : `Text with ${code}, which is no character`,
+  );
 }
 
 /** The slow way, for values with big integers in them. */

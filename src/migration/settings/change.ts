@@ -3,7 +3,7 @@ import type { FactPart, MachineHandle, MachineId, QemuProcess, VmFacts } from '.
 import { NotConnectedError } from '../../vm/types';
 import { checkChange, SettingsRefusedError } from './findings';
 import { CannotUnsetError, putBack, type NotPutBack, type Touched } from './putBack';
-import { readAgain, sendChange, verify } from './sendChange';
+import { isForGood, readAgain, sendChange, verify } from './sendChange';
 import {
   effectiveChange,
   isEmptyChange,
@@ -82,11 +82,11 @@ interface Side extends Touched {
 /**
  * Makes all changes or none: checks every side first (`checkChange`), sets, reads back, and on any
  * refusal puts back what was set, on every machine. Only what differs from what QEMU reports is
- * sent. One machine may be asked for several times; the later values count.
+ * sent, and last to the machines that get what QEMU cannot unset again. One machine may be asked for several times; the later values count.
  *
  * QMP: `migrate-set-parameters`, `migrate-set-capabilities`, each atomic by itself.
  *
- * @returns one entry for each machine on which something changed
+ * @returns one entry for each machine on which something changed, in the order of the requests
  * @throws {SettingsRefusedError} before anything was sent (see findings.ts)
  * @throws {NotConnectedError} before anything was sent
  * @throws {SettingsNotAppliedError} with QEMU's refusal as `cause`
@@ -103,18 +103,22 @@ export async function applyChanges(
     const refusals = checkChange(facts, change).filter(({ level }) => level === 'refuse');
     if (refusals.length > 0) throw new SettingsRefusedError(machine.snapshot, refusals);
   }
-  const applied: AppliedChange[] = [];
+  const applied = new Map<Side, AppliedChange>();
   const touched: Side[] = [];
-  for (const side of sides) {
+  for (const side of sides.toSorted((a, b) => Number(setsForGood(a)) - Number(setsForGood(b)))) {
     if (isEmptyChange(side.change)) continue;
     touched.push(side);
     try {
-      applied.push(await set(side));
+      applied.set(side, await set(side));
     } catch (cause) {
       throw await withdrawn(touched, side, cause);
     }
   }
-  return applied;
+  return sides.flatMap((side) => applied.get(side) ?? []);
+}
+
+function setsForGood({ facts, change }: Side): boolean {
+  return Object.keys(change.parameters).some((name) => isForGood(facts, name));
 }
 
 /** One request a machine; those that ask for nothing are left out. */
@@ -145,7 +149,8 @@ async function look({
     const facts = await readAgain(machine, judgedBy);
     const change = effectiveChange(facts, asked);
     const before = settingsOf(facts, namesOf(change));
-    const process = machine.snapshot.process ?? (await machine.identify());
+    // What the snapshot says of it may still be the QEMU before, when this one has just come.
+    const process = (await machine.identify()) ?? machine.snapshot.process;
     return { machine, connection, process, facts, change, before };
   } catch (cause) {
     if (cause instanceof NotConnectedError) throw cause;

@@ -47,11 +47,18 @@ export class UndoImpossibleError extends Error {
   override readonly name = 'UndoImpossibleError';
   readonly reason: 'nothing' | 'machine-gone' | 'another-process';
   readonly label: string | undefined;
+  /** The other machines of the step: to undo once more puts them back. */
+  readonly others: readonly string[];
 
-  constructor(reason: UndoImpossibleError['reason'], label?: string) {
+  constructor(
+    reason: UndoImpossibleError['reason'],
+    label?: string,
+    others: readonly string[] = [],
+  ) {
     super(`undo is not possible: ${reason}`);
     this.reason = reason;
     this.label = label;
+    this.others = others;
   }
 }
 
@@ -119,8 +126,9 @@ export class SettingsHistory {
    * Puts the last step's values back, all or none, and forgets the step. Parameters that were not
    * set before it are emptied instead (see `setForTheFirstTime`).
    *
-   * A step whose machine has left the list or whose QEMU has ended is forgotten too: it can never be
-   * undone. All other failures leave it for another attempt.
+   * The part of a step whose machine has left the list or whose QEMU has ended is forgotten too: it
+   * can never be undone. What the step changed elsewhere is left for another attempt, and so is all of
+   * it after any other failure.
    *
    * @returns the step that was undone
    * @throws {UndoConflictError} when a value has been changed since; `evenIfChanged` overrides
@@ -133,23 +141,18 @@ export class SettingsHistory {
       const remembered = this.steps.at(-1);
       if (remembered === undefined) throw new UndoImpossibleError('nothing');
       const { step } = remembered;
-      try {
-        const sides = await Promise.all(step.sides.map((side) => this.find(remembered, side)));
-        const conflicts = sides.flatMap(conflictsOf);
-        if (conflicts.length > 0 && options.evenIfChanged !== true) {
-          throw new UndoConflictError(step.title, conflicts);
-        }
-        await applyChanges(
-          sides.map(({ machine, facts, side }) => ({
-            machine,
-            change: restorationTo(side.before, facts).change,
-          })),
-        );
-      } catch (error) {
-        if (error instanceof UndoImpossibleError) this.forget(remembered);
-        throw error;
+      const sides = await this.findAll(remembered);
+      const conflicts = sides.flatMap(conflictsOf);
+      if (conflicts.length > 0 && options.evenIfChanged !== true) {
+        throw new UndoConflictError(step.title, conflicts);
       }
-      this.forget(remembered);
+      await applyChanges(
+        sides.map(({ machine, facts, side }) => ({
+          machine,
+          change: restorationTo(side.before, facts).change,
+        })),
+      );
+      this.replace(remembered, []);
       return step;
     });
   }
@@ -178,9 +181,34 @@ export class SettingsHistory {
     return step;
   }
 
-  private forget(remembered: Remembered): void {
-    this.steps = this.steps.filter((other) => other !== remembered);
+  /** Nothing left of it: the step is forgotten. */
+  private replace(remembered: Remembered, sides: readonly AppliedChange[]): void {
+    const left = sides.length === 0 ? [] : [{ ...remembered, step: { ...remembered.step, sides } }];
+    this.steps = this.steps.flatMap((other) => (other === remembered ? left : [other]));
     this.changes.fire();
+  }
+
+  /** The machines of a step; those that are gone are taken out of it. @throws {UndoImpossibleError} */
+  private async findAll(remembered: Remembered): Promise<readonly Found[]> {
+    const { sides } = remembered.step;
+    const looked = await Promise.allSettled(sides.map((side) => this.find(remembered, side)));
+    const isGone = (result: PromiseSettledResult<Found>): boolean =>
+      result.status === 'rejected' && result.reason instanceof UndoImpossibleError;
+    const left = sides.filter((_, index) => looked[index] && !isGone(looked[index]));
+    const failures = looked.flatMap((result): unknown[] =>
+      result.status === 'rejected' ? [result.reason] : [],
+    );
+    const gone = failures.find((reason) => reason instanceof UndoImpossibleError);
+    if (gone !== undefined) {
+      this.replace(remembered, left);
+      throw new UndoImpossibleError(
+        gone.reason,
+        gone.label,
+        left.map(({ label }) => label),
+      );
+    }
+    if (failures.length > 0) throw failures[0];
+    return looked.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   }
 
   /** The machine with what it has now, if it is the one that was changed. */
@@ -194,10 +222,10 @@ export class SettingsHistory {
     const facts = await readAgain(machine, ['parameters', 'capabilities']);
     const now = await machine.identify();
     const uuid = uuids.get(machineId);
+    // Behind a forwarded socket the process is the forwarder's, whatever QEMU answers.
     const isAnother =
-      process !== undefined && now !== undefined
-        ? !isSameProcess(process, now)
-        : uuid !== undefined && facts.uuid !== undefined && uuid !== facts.uuid;
+      (process !== undefined && now !== undefined && !isSameProcess(process, now)) ||
+      (uuid !== undefined && facts.uuid !== undefined && uuid !== facts.uuid);
     if (isAnother) throw new UndoImpossibleError('another-process', label);
     return { machine, facts, side };
   }

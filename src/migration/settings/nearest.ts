@@ -3,6 +3,8 @@ export function nearest(name: string, known: readonly string[]): string | undefi
   const limit = Math.max(1, Math.floor(name.length / 3));
   let best: { name: string; distance: number } | undefined;
   for (const candidate of known) {
+    // No fewer edits lead from one length to the other; a text of megabytes ends here.
+    if (Math.abs(name.length - candidate.length) > limit) continue;
     const distance = editDistance(name, candidate);
     if (distance <= limit && (best === undefined || distance < best.distance)) {
       best = { name: candidate, distance };

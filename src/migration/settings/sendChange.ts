@@ -51,8 +51,10 @@ export async function sendPart(
 }
 
 /**
- * Sends both parts. `zero-copy-send` wants `multifd-compression` to be `none` first, and compression
- * wants `zero-copy-send` to be off first: where QEMU refuses one order, it is asked in the other.
+ * Sends a change in as few commands as it takes. `zero-copy-send` wants `multifd-compression` to be
+ * `none` first, and compression wants `zero-copy-send` to be off first: where QEMU refuses one order
+ * of the two commands, it is asked in the other. Parameters that QEMU cannot unset come last: a
+ * refusal of anything else would leave them set.
  *
  * @param before what QEMU reported before
  * @throws {QmpCommandError} the first refusal, when QEMU refuses both; then, as a rule, nothing is set
@@ -61,34 +63,57 @@ export async function sendPart(
 export async function sendChange(
   connection: QmpConnection,
   before: VmFacts,
-  change: SettingsChange,
+  { parameters, capabilities }: SettingsChange,
 ): Promise<void> {
+  const states: Command = { parameters: {}, capabilities, part: 'capabilities' };
+  const values = (isLast: boolean): Command => ({
+    parameters: Object.fromEntries(
+      Object.entries(parameters).filter(([name]) => isForGood(before, name) === isLast),
+    ),
+    capabilities: {},
+    part: 'parameters',
+  });
+  if (Object.keys(capabilities).length === 0) {
+    await sendInOrder(connection, before, [{ parameters, capabilities, part: 'parameters' }]);
+    return;
+  }
+  const [plain, forGood] = [values(false), values(true)];
   try {
-    await sendInOrder(connection, before, change, ['parameters', 'capabilities']);
+    await sendInOrder(connection, before, [plain, states, forGood]);
   } catch (refusal) {
-    const isTwofold =
-      Object.keys(change.parameters).length > 0 && Object.keys(change.capabilities).length > 0;
+    const isTwofold = Object.keys(plain.parameters).length > 0;
     if (!(refusal instanceof QmpCommandError) || !isTwofold) throw refusal;
     try {
-      await sendInOrder(connection, before, change, ['capabilities', 'parameters']);
+      await sendInOrder(connection, before, [states, plain, forGood]);
     } catch (second) {
       throw second instanceof QmpCommandError ? refusal : second;
     }
   }
 }
 
+/** One command of a change. */
+interface Command extends SettingsChange {
+  readonly part: ChangePart;
+}
+
+/** Whether nothing leads back once the parameter is set: QEMU does not report it before. */
+export function isForGood(before: VmFacts, name: string): boolean {
+  return reportedParameter(before, name) === undefined;
+}
+
+/** Sends one after the other; where QEMU refuses one, what those before it set is put back. */
 async function sendInOrder(
   connection: QmpConnection,
   before: VmFacts,
-  change: SettingsChange,
-  [first, second]: readonly [ChangePart, ChangePart],
+  [command, ...others]: readonly Command[],
 ): Promise<void> {
-  await sendPart(connection, first, change);
+  if (command === undefined) return;
+  await sendPart(connection, command.part, command);
   try {
-    await sendPart(connection, second, change);
+    await sendInOrder(connection, before, others);
   } catch (refusal) {
     if (refusal instanceof QmpCommandError) {
-      await sendPart(connection, first, changeBack(before, change));
+      await sendPart(connection, command.part, changeBack(before, command));
     }
     throw refusal;
   }

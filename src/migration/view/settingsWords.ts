@@ -103,13 +103,21 @@ function explainUndo(error: unknown): Explanation | undefined {
       return {
         headline: `${label} is no longer there, so its change cannot be undone.`,
         detail: 'The settings of a QEMU end with it.',
+        ...othersLeft(error),
       };
     case 'another-process':
       return {
         headline: `${label} is another QEMU process than the one that was changed, so the change cannot be undone.`,
         detail: 'The settings of a QEMU end with it; this one began with its own.',
+        ...othersLeft(error),
       };
   }
+}
+
+function othersLeft({ others }: UndoImpossibleError): Pick<Explanation, 'nextStep'> {
+  return others.length === 0
+    ? {}
+    : { nextStep: `Undo once more to put back what was changed on ${others.join(' and ')}.` };
 }
 
 function explainProfile(error: unknown): Explanation | undefined {

@@ -21,7 +21,7 @@ import { NotConnectedError, type MachineHandle } from '../../../src/vm/types';
 import { FakeRefusal, noReply, type FakeQmpServer } from '../../support/fakeQmpServer';
 import { builds, type Build } from '../../support/recordings';
 import { Stage } from '../vm/support';
-import { changed, factsOf } from './support';
+import { changed, factsOf, processOf } from './support';
 
 interface Vm {
   readonly server: FakeQmpServer;
@@ -412,7 +412,7 @@ describe('changes of settings', () => {
         machine: a.machine,
         change: change({ 'block-bitmap-mapping': mapping, 'downtime-limit': 5 }),
       },
-      { machine: b.machine, change: change({ 'downtime-limit': 5 }) },
+      { machine: b.machine, change: change({ 'block-bitmap-mapping': mapping }) },
     ]);
     assert.deepEqual(a.server.qemu.parameters['block-bitmap-mapping'], []);
     assert.equal(a.server.qemu.parameters['downtime-limit'], 300);
@@ -422,6 +422,69 @@ describe('changes of settings', () => {
     );
     assert.ok(error.notPutBack[0]?.cause instanceof CannotUnsetError);
     assert.deepEqual(error.remaining, []);
+  });
+
+  describe('of what QEMU cannot unset come last', () => {
+    const mapping = [{ 'node-name': 'n', alias: 'a', bitmaps: [] }];
+
+    it('so that a refusal of capabilities does not leave it set', async () => {
+      const [a] = await two();
+      a.server.on(setCapabilities, () => {
+        throw new FakeRefusal('no');
+      });
+      const before = stateOf(a);
+      const error = await notApplied([
+        {
+          machine: a.machine,
+          change: change(
+            { 'block-bitmap-mapping': mapping, 'downtime-limit': 5 },
+            { events: true },
+          ),
+        },
+      ]);
+      assert.deepEqual(error.notPutBack, []);
+      assert.deepEqual(stateOf(a), before);
+    });
+
+    it('nor does a refusal of the other machine; the result is in the order asked for', async () => {
+      const [a, b] = await two();
+      const requests = [
+        { machine: a.machine, change: change({ 'block-bitmap-mapping': mapping }) },
+        { machine: b.machine, change: change({ 'downtime-limit': 5 }) },
+      ];
+      b.server.on(setParameters, () => {
+        throw new FakeRefusal('no');
+      });
+      const before = stateOf(a);
+      const error = await notApplied(requests);
+      assert.deepEqual(error.notPutBack, []);
+      assert.deepEqual(stateOf(a), before);
+      b.server.on(setParameters, (args) => b.server.qemu.answer(setParameters, args));
+      assert.deepEqual(
+        (await applyChanges(requests)).map(({ machineId }) => machineId),
+        [a.machine.id, b.machine.id],
+      );
+    });
+  });
+
+  it('names the process that listens now, whatever was known of the one before', async () => {
+    const [a] = await two();
+    const { machine } = a;
+    const [old, now] = [processOf(100), processOf(101)];
+    const restarted: MachineHandle = {
+      id: machine.id,
+      snapshot: { ...machine.snapshot, process: old },
+      onDidChange: machine.onDidChange,
+      onEvent: machine.onEvent,
+      connection: () => machine.connection(),
+      refresh: (parts) => machine.refresh(parts),
+      identify: () => Promise.resolve(now),
+      watch: () => machine.watch(),
+    };
+    const [applied] = await applyChanges([
+      { machine: restarted, change: change({ 'downtime-limit': 5 }) },
+    ]);
+    assert.equal(applied?.process, now);
   });
 
   describe('during which a machine is lost', () => {

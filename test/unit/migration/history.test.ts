@@ -13,6 +13,7 @@ import {
   type SettingsStep,
 } from '../../../src/migration/settings/history';
 import { undoneText } from '../../../src/migration/view/settingsWords';
+import { explain } from '../../../src/migration/view/words';
 import type { JsonObject } from '../../../src/qmp/json';
 import {
   NotConnectedError,
@@ -294,6 +295,27 @@ describe('the history of settings', () => {
       await a.server.stop();
       await lost;
       await impossible('machine-gone');
+      assert.equal(history.last, undefined);
+    });
+
+    it('keeps what the step changed on the other machine, to undo it once more', async () => {
+      const [a, b] = [await vm(), await vm()];
+      const before = stateOf(a);
+      await history.perform(
+        'both',
+        [a, b].map(({ machine }) => ({ machine, change: change({ 'downtime-limit': 1 }) })),
+      );
+      machines.delete(b.machine.id);
+      await assert.rejects(history.undo(), (error) => {
+        assert.ok(error instanceof UndoImpossibleError);
+        assert.deepEqual([error.reason, error.label], ['machine-gone', b.machine.snapshot.label]);
+        const others = `Undo once more to put back what was changed on ${a.machine.snapshot.label}.`;
+        assert.equal(explain(error).nextStep, others);
+        return true;
+      });
+      assert.notDeepEqual(stateOf(a), before);
+      assert.equal((await history.undo()).title, 'both');
+      assert.deepEqual(stateOf(a), before);
       assert.equal(history.last, undefined);
     });
 

@@ -56,6 +56,10 @@ describe('QMP JSON', () => {
     for (const value of [NaN, Infinity, '\ud800', { '\udfff': 1 }, [2n, ['\ud800']]]) {
       assert.throws(() => stringifyJson(value), TypeError);
     }
+    for (const code of [0xfdd0, 0xfdef, 0xfffe, 0xffff, 0x1fffe, 0x10ffff]) {
+      assert.throws(() => stringifyJson([`a${String.fromCodePoint(code)}`]), /U\+.*no character/);
+    }
+    assert.equal(stringifyJson('\ufdcf\ufdf0\ufffd'), '"\ufdcf\ufdf0\ufffd"');
     let deep: object = {};
     for (let i = 0; i < 5000; i++) deep = { deep };
     assert.throws(() => stringifyJson(deep as never), TypeError);
