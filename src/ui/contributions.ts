@@ -25,6 +25,7 @@ import { SettingsChanger } from './commands/settingsChanger';
 import { ContextKeys } from './contextKeys';
 import type { Contribution } from './contribution';
 import { Discovery } from './discovery';
+import { ProfileSchemaDocument } from './documents/profileSchemaDocument';
 import { SettingsDocuments } from './documents/settingsDocuments';
 import { MigrationReporter } from './migrationReporter';
 import { ProfileDiagnostics } from './profiles/profileDiagnostics';
@@ -82,7 +83,16 @@ export function contributionsOf(services: Services): readonly Contribution[] {
     new CopyCommands(registry, provider, commands, prompts, picker),
     new FilterCommands(provider, commands, prompts),
     new MigrationCommands(registry, runs, commands, prompts, picker, questions, reporter, pairs),
-    new PairCommands(registry, pairs, changer, commands, prompts, pairPicker, pairQuestions),
+    new PairCommands(
+      registry,
+      pairs,
+      changer,
+      commands,
+      prompts,
+      pairPicker,
+      pairQuestions,
+      provider,
+    ),
     new ComparisonCommands(registry, commands, prompts, pairPicker, pairQuestions, documents),
     new ProfileCommands(
       registry,
@@ -95,6 +105,7 @@ export function contributionsOf(services: Services): readonly Contribution[] {
       documents,
     ),
     documents,
+    new ProfileSchemaDocument(),
     library,
     new ProfileDiagnostics(),
     new HelpCommands(commands, provider, log),

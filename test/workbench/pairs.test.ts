@@ -302,6 +302,21 @@ describe('pairs', () => {
       assert.match(bench.prompts.statuses.at(-1) ?? '', /same auto-converge already/);
     });
 
+    it('leaves alone what only happens to be selected with the settings', async () => {
+      const { source, target } = await pair();
+      await run(CommandId.toggleBackendTransferHere, source, 'backend-transfer');
+      source.qemu.parameters = { ...source.qemu.parameters, 'downtime-limit': 777 };
+      await bench.access.registry.get(source.path)?.refresh(['parameters']);
+      bench.access.provider.flush();
+      const setting = bench.handle(bench.row(source.path, 'parameter', 'downtime-limit'));
+      const others = (['parameters', 'pair', 'machine'] as const).map((kind) =>
+        bench.handle(bench.row(source.path, kind)),
+      );
+      await commands.executeCommand(CommandId.applyToOther, setting, [setting, ...others]);
+      assert.equal(target.qemu.parameters['downtime-limit'], 777);
+      assert.equal(target.qemu.parameters['local'], false);
+    });
+
     it('maps backend transfer to the other side’s name', async () => {
       const { source, target } = await pair({ target: 'backend-transfer' });
       await run(CommandId.toggleBackendTransferHere, source, 'backend-transfer');

@@ -8,6 +8,7 @@ import {
 } from '../../migration/pair/compare';
 import type { Pairs } from '../../migration/pair/pairs';
 import { isEmptyChange } from '../../migration/settings/change';
+import type { ViewNode } from '../../migration/view/nodes';
 import type { MachineRegistry } from '../../vm/registry';
 import type { MachineHandle, MachineId } from '../../vm/types';
 import type { CommandRunner, CommandTarget } from '../command';
@@ -28,6 +29,7 @@ export class PairCommands implements Contribution {
   private readonly prompts: Prompts;
   private readonly picker: PairPicker;
   private readonly questions: Pick<PairQuestions, 'ask'>;
+  private readonly rows: { node(nodeId: string): ViewNode | undefined };
 
   constructor(
     registry: Pick<MachineRegistry, 'get'>,
@@ -37,6 +39,7 @@ export class PairCommands implements Contribution {
     prompts: Prompts,
     picker: PairPicker,
     questions: Pick<PairQuestions, 'ask'>,
+    rows: { node(nodeId: string): ViewNode | undefined },
   ) {
     this.registry = registry;
     this.pairs = pairs;
@@ -45,6 +48,7 @@ export class PairCommands implements Contribution {
     this.prompts = prompts;
     this.picker = picker;
     this.questions = questions;
+    this.rows = rows;
   }
 
   register(): Disposable {
@@ -128,12 +132,7 @@ export class PairCommands implements Contribution {
     for (const machine of [here, other]) machine.connection();
     // Of a selection that spans machines, only the rows of the one that was clicked are meant.
     const names = new Set(
-      targets.flatMap((target) =>
-        target.machineId === machineId
-          ? // The row of backend transfer has no name of its own: each QEMU calls it otherwise.
-            (target.subject ?? backendTransferName)
-          : [],
-      ),
+      targets.flatMap((target) => (target.machineId === machineId ? this.settingOf(target) : [])),
     );
     const matching = changeToMatch(here.snapshot, other.snapshot, names);
     const what = joinWords([...names]);
@@ -146,6 +145,23 @@ export class PairCommands implements Contribution {
     const title = namesTitle(joinWords(changed.map(({ snapshot }) => snapshot.label)), [...names]);
     await this.changer.change(other, matching.change, title);
     if (matching.skipped.length > 0) this.tellSkipped(matching);
+  }
+
+  /** The name of the setting that a row stands for; none of a row that was only selected with it. */
+  private settingOf({ nodeId, subject }: CommandTarget): readonly string[] {
+    const kind = nodeId === undefined ? undefined : this.rows.node(nodeId)?.kind;
+    switch (kind) {
+      case 'backend-transfer':
+        // Each QEMU may call it otherwise.
+        return [backendTransferName];
+      case undefined:
+      case 'parameter':
+      case 'capability':
+      case 'difference':
+        return subject === undefined ? [] : [subject];
+      default:
+        return [];
+    }
   }
 
   private tellNothingToDo(matching: MatchingChange, what: string): void {
