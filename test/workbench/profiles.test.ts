@@ -596,6 +596,37 @@ describe('profiles', () => {
   });
 
   describe('and their file', () => {
+    it('has completion under any name: a new one names its schema', async () => {
+      const other = Uri.joinPath(folder, 'lab-profiles.json');
+      await configure('lab-profiles.json');
+      try {
+        bench.prompts.willConfirm(true);
+        await commands.executeCommand(CommandId.openProfiles);
+        const document = await workspace.openTextDocument(other);
+        assert.deepEqual(parseProfileFile(document.getText()).problems, []);
+        const mark = '"capabilities": {';
+        const offset = document.getText().indexOf(mark) + mark.length;
+        await eventuallyAsync(async () => {
+          const list = await commands.executeCommand<CompletionList>(
+            'vscode.executeCompletionItemProvider',
+            other,
+            document.positionAt(offset),
+          );
+          const labels = list.items.map(({ label }) =>
+            typeof label === 'string' ? label : label.label,
+          );
+          assert.ok(labels.includes('postcopy-ram'), labels.join());
+        });
+        await eventually(() => assert.equal(document.languageId, 'jsonc'));
+        assert.deepEqual(
+          languages.getDiagnostics(other).map(({ message }) => message),
+          [],
+        );
+      } finally {
+        await workspace.fs.delete(other);
+      }
+    });
+
     it('is made with an example when asked for, and opened', async () => {
       bench.prompts.willConfirm(false);
       await commands.executeCommand(CommandId.openProfiles);

@@ -13,6 +13,23 @@ import {
 
 export { parseProfileFile, profileFormatVersion, profileNameProblem } from './parseProfiles';
 
+/**
+ * Reads a profile file as it lies on disk. Never throws: what is wrong is listed with its place. What
+ * is not UTF-8 is not read at all: its texts would be others than those that were written.
+ */
+export function readProfileFile(bytes: Uint8Array): ProfileFile {
+  try {
+    // Of a file that is cut off because it is too large the last character may be half.
+    const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+    return parseProfileFile(decoder.decode(bytes, { stream: true }));
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    const problems = new ProblemList('');
+    problems.error({ offset: 0, length: 0 }, 'The file is not UTF-8. Save it in that encoding.');
+    return { profiles: [], problems: problems.all() };
+  }
+}
+
 /** A profile to be written. */
 export type NewProfile = Pick<Profile, 'name' | 'description'> & {
   /** For both sides, such as `profileOf` gives them. */
@@ -20,6 +37,8 @@ export type NewProfile = Pick<Profile, 'name' | 'description'> & {
   readonly source?: ProfileSettings | undefined;
   readonly target?: ProfileSettings | undefined;
   readonly optional?: ReadonlySet<string> | undefined;
+  /** What a new file names as its JSON schema; an existing one is left as it is. */
+  readonly schema?: string | undefined;
 };
 
 /**
@@ -70,7 +89,12 @@ interface Layout {
 const ownLayout: Layout = { step: '  ', newline: '\n' };
 
 function newFile(profile: NewProfile): string {
-  const file = { version: profileFormatVersion, profiles: { [profile.name]: membersFor(profile) } };
+  const { schema } = profile;
+  const file = {
+    ...(schema !== undefined && { $schema: schema }),
+    version: profileFormatVersion,
+    profiles: { [profile.name]: membersFor(profile) },
+  };
   return `${print(file, '', ownLayout)}\n`;
 }
 

@@ -32,6 +32,7 @@ import {
   profilesPlaces,
   shortName,
   writeProfilesText,
+  schemaFor,
 } from '../profiles/profilesFile';
 import { starterText } from '../profiles/starter';
 import { back, type Prompts } from '../prompts';
@@ -227,7 +228,7 @@ export class ProfileCommands implements Contribution {
         keep: l10n.t('Leave It'),
       });
       if (!sure) return;
-      await writeProfilesText(uri, starterText());
+      await writeProfilesText(uri, starterText(schemaFor(uri)));
     }
     await reveal(uri, () => undefined);
   }

@@ -20,7 +20,7 @@ import {
 import { type FileProblems, placeOfName, reveal } from './fileProblems';
 import { type LoadedFile, loadFile } from './profileLibrary';
 import type { ProfileQuestions, Scope } from './profileQuestions';
-import { shortName, writeProfilesText } from './profilesFile';
+import { shortName, writeProfilesText, schemaFor } from './profilesFile';
 
 type Which = 'changed' | 'all';
 
@@ -67,7 +67,11 @@ export class ProfileSaver {
     try {
       // Read again: it may have been edited while the questions were answered.
       const { text } = await loadFile(uri);
-      const extended = withProfile(text, { name, description, ...settings }, shortName(uri));
+      const extended = withProfile(
+        text,
+        { name, description, schema: schemaFor(uri), ...settings },
+        shortName(uri),
+      );
       await writeProfilesText(uri, extended);
     } catch (error) {
       if (!(error instanceof ProfileFileError)) throw error;

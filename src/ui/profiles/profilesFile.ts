@@ -12,6 +12,9 @@ import {
 import { SettingId } from '../ids';
 import { readSetting } from '../settings';
 
+/** Where `ProfileSchemaDocument` gives the JSON schema, for files of any name. */
+export const profileSchemaUri = 'qemu-migration-schema:/profiles.schema.json';
+
 /** Names of profile files beside the configured one. */
 const nameEnd = '.qemu-migration.json';
 
@@ -73,6 +76,15 @@ export function isProfilesFile(uri: Uri): boolean {
   if (uri.path.endsWith(nameEnd)) return true;
   const places = profilesPlaces();
   return places.some((place) => place.kind === 'file' && place.uri.path === uri.path);
+}
+
+/**
+ * What a new file has to name as its schema for completion and explanations; `undefined` where the
+ * manifest gives it one by its name.
+ */
+export function schemaFor(uri: Uri): string | undefined {
+  const known = uri.path.endsWith(nameEnd) || uri.path.endsWith('/.vscode/qemu-migration.json');
+  return known ? undefined : profileSchemaUri;
 }
 
 /** The path as a person reads it. */
