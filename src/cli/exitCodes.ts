@@ -87,6 +87,7 @@ export function exitCodeOfOutcome({ kind, owner }: Pick<RunOutcome, 'kind' | 'ow
 
 /** Errors that leave everything as it was. */
 const refusals = [
+  BackendTransferError,
   RunRefusedError,
   RefusedError,
   QmpCommandError,
@@ -111,9 +112,6 @@ export function exitCodeOfError(error: unknown): ExitCode {
   if (error instanceof UsageError) return ExitCode.usage;
   if (error instanceof QmpConnectError || error instanceof NotConnectedError) {
     return ExitCode.noConnection;
-  }
-  if (error instanceof BackendTransferError) {
-    return error.reason === 'not-taken' ? ExitCode.unknown : ExitCode.refused;
   }
   if (error instanceof SettingsNotAppliedError) return exitCodeOfNotApplied(error);
   if (refusals.some((kind) => error instanceof kind)) return ExitCode.refused;

@@ -1,5 +1,5 @@
 import { describeCapability, describeCapabilities } from '../../migration/settings/capabilities';
-import { backendTransferOf, setBackendTransfer } from '../../migration/settings/backendTransfer';
+import { backendTransferOf, switchBackendTransfer } from '../../migration/settings/backendTransfer';
 import { applyChanges } from '../../migration/settings/change';
 import { nearest } from '../../migration/settings/nearest';
 import { describeParameter, describeParameters } from '../../migration/settings/parameters';
@@ -66,12 +66,11 @@ export async function backendTransfer(
   if (target !== undefined) {
     return await switchPair(machine, await session.connect(target), wanted);
   }
-  const enabled = await setBackendTransfer(machine, wanted);
-  const parameter = parameterOf(machine);
+  await applyChanges([{ machine, change: switchBackendTransfer(machine.snapshot, wanted) }]);
   return {
     exitCode: ExitCode.ok,
-    lines: [stateLine(machine, enabled)],
-    document: { enabled, parameter },
+    lines: [stateLine(machine, wanted)],
+    document: { enabled: wanted, parameter: parameterOf(machine) },
   };
 }
 

@@ -1,7 +1,7 @@
 import type { MachineHandle, MachineSnapshot } from '../../vm/types';
 import {
   backendTransferOf,
-  BackendTransferError,
+  switchBackendTransfer,
   type BackendTransfer,
   type Permission,
 } from '../settings/backendTransfer';
@@ -72,13 +72,8 @@ export function switchRequests(
   target: MachineHandle,
   on: boolean,
 ): readonly ChangeRequest[] {
-  return [source, target].map((machine): ChangeRequest => {
-    const { label } = machine.snapshot;
-    const offer = backendTransferOf(machine.snapshot);
-    if (offer === undefined || offer.kind === 'absent') {
-      throw new BackendTransferError('absent', label, offer?.instead ?? []);
-    }
-    if (offer.kind === 'list') throw new BackendTransferError('list', label, [offer.parameter]);
-    return { machine, change: { parameters: { [offer.parameter]: on }, capabilities: {} } };
-  });
+  return [source, target].map((machine) => ({
+    machine,
+    change: switchBackendTransfer(machine.snapshot, on),
+  }));
 }

@@ -1,7 +1,7 @@
 import type { QmpSchema, SchemaMember } from '../../qmp/schema';
 import { readOptions } from '../../vm/qemuOptions';
-import type { DeviceFacts, MachineHandle, MachineSnapshot, VmFacts } from '../../vm/types';
-import { setParameter } from './parameters';
+import type { DeviceFacts, MachineSnapshot, VmFacts } from '../../vm/types';
+import type { SettingsChange } from './settingsState';
 
 /**
  * Backend transfer under whatever name this QEMU has for it. The only module that knows the names;
@@ -176,7 +176,7 @@ export function givenOption(
 /** Why backend transfer cannot be switched on this machine. */
 export class BackendTransferError extends Error {
   override readonly name = 'BackendTransferError';
-  readonly reason: 'absent' | 'list' | 'not-taken';
+  readonly reason: 'absent' | 'list';
   readonly label: string;
   /** The modes that this QEMU has instead, or the list's parameter. */
   readonly detail: readonly string[];
@@ -190,21 +190,16 @@ export class BackendTransferError extends Error {
 }
 
 /**
- * Switches backend transfer under this QEMU's own name and reads it back.
+ * What switches backend transfer under the name that this QEMU has for it.
  *
- * @returns what QEMU now says
  * @throws {BackendTransferError} when it has no such parameter, or a list
- * @throws {QmpCommandError} QEMU's refusal
  */
-export async function setBackendTransfer(machine: MachineHandle, on: boolean): Promise<boolean> {
-  const { label } = machine.snapshot;
-  machine.connection();
-  const offer = backendTransferOf(machine.snapshot);
+export function switchBackendTransfer(snapshot: MachineSnapshot, on: boolean): SettingsChange {
+  const { label } = snapshot;
+  const offer = backendTransferOf(snapshot);
   if (offer === undefined || offer.kind === 'absent') {
     throw new BackendTransferError('absent', label, offer?.instead ?? []);
   }
   if (offer.kind === 'list') throw new BackendTransferError('list', label, [offer.parameter]);
-  const now = await setParameter(machine, offer.parameter, on);
-  if (now !== on) throw new BackendTransferError('not-taken', label, [offer.parameter]);
-  return on;
+  return { parameters: { [offer.parameter]: on }, capabilities: {} };
 }

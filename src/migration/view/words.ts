@@ -204,10 +204,6 @@ function explainBackendTransfer(error: BackendTransferError): Explanation {
         headline: `In this QEMU backend transfer is a list, "${error.detail.join()}", not a switch.`,
         nextStep: 'Edit the list like any other parameter.',
       };
-    case 'not-taken':
-      return {
-        headline: `QEMU accepted the change, but "${error.detail.join()}" has not changed.`,
-      };
   }
 }
 

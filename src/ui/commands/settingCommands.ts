@@ -1,5 +1,5 @@
 import { commands as vscodeCommands, Disposable, l10n } from 'vscode';
-import { BackendTransferError, backendTransferOf } from '../../migration/settings/backendTransfer';
+import { backendTransferOf, switchBackendTransfer } from '../../migration/settings/backendTransfer';
 import { describeCapabilities } from '../../migration/settings/capabilities';
 import type { ViewNode } from '../../migration/view/nodes';
 import type { MachineHandle, MachineId } from '../../vm/types';
@@ -87,11 +87,10 @@ export class SettingCommands implements Contribution {
     machine.connection();
     const { label } = machine.snapshot;
     const now = backendTransferOf(machine.snapshot);
-    if (now === undefined || now.kind === 'absent') {
-      throw new BackendTransferError('absent', label, now?.instead ?? []);
-    }
-    if (now.kind === 'list') throw new BackendTransferError('list', label, [now.parameter]);
-    const change = { parameters: { [now.parameter]: !now.enabled }, capabilities: {} };
+    const change = switchBackendTransfer(
+      machine.snapshot,
+      !(now?.kind === 'boolean' && now.enabled),
+    );
     await this.changer.change(machine, change, l10n.t('backend transfer of {0}', label));
   }
 

@@ -59,7 +59,7 @@ describe('cli exit codes', () => {
     [new RefusedError('no'), 4],
     [new QmpCommandError('migrate-set-parameters', 'GenericError', 'no'), 4],
     [new BackendTransferError('absent', 'web-1', []), 4],
-    [new BackendTransferError('not-taken', 'web-1', ['local']), 8],
+    [new BackendTransferError('list', 'web-1', ['local']), 4],
     [new CapabilityNotTakenError('xbzrle'), 8],
     [new SettingsRefusedError(web, []), 4],
     [new SettingsNotAppliedError(web, refusal, []), 4],

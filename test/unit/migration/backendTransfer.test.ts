@@ -6,8 +6,9 @@ import {
   backendTransferOf,
   BackendTransferError,
   devicePermissions,
-  setBackendTransfer,
+  switchBackendTransfer,
 } from '../../../src/migration/settings/backendTransfer';
+import { applyChanges } from '../../../src/migration/settings/change';
 import type { JsonValue } from '../../../src/qmp/json';
 import { MachineRegistry } from '../../../src/vm/registry';
 import type { MachineHandle } from '../../../src/vm/types';
@@ -41,6 +42,10 @@ class Stage {
     this.registry.dispose();
     await Promise.all(this.servers.map((server) => server.stop()));
   }
+}
+
+async function switchOn(machine: MachineHandle): Promise<void> {
+  await applyChanges([{ machine, change: switchBackendTransfer(machine.snapshot, true) }]);
 }
 
 function waiting(server: FakeQmpServer): void {
@@ -136,7 +141,7 @@ describe('backend transfer', () => {
       const before = backendTransferOf(machine.snapshot);
       assert.ok(before?.kind === 'boolean');
       assert.deepEqual([before.parameter, before.enabled], [parameter, false]);
-      assert.equal(await setBackendTransfer(machine, true), true);
+      await switchOn(machine);
       assert.equal(machine.snapshot.facts?.parameters[parameter], true);
     });
   }
@@ -175,8 +180,8 @@ describe('backend transfer', () => {
     const offer = backendTransferOf(machine.snapshot);
     assert.ok(offer?.kind === 'absent');
     assert.ok(offer.instead.includes('cpr-transfer'));
-    await assert.rejects(
-      setBackendTransfer(machine, true),
+    assert.throws(
+      () => switchBackendTransfer(machine.snapshot, true),
       (error) => error instanceof BackendTransferError && error.reason === 'absent',
     );
     assert.deepEqual(changes(stage?.servers[0]), []);
@@ -299,7 +304,7 @@ describe('backend transfer', () => {
     const on = fresh();
     const source = await on.machine('backend-transfer', () => undefined);
     const target = await on.machine('backend-transfer', waiting);
-    await setBackendTransfer(source, true);
+    await switchOn(source);
     const outcome = await migrate(on, source, target, { backendTransfer: 'as-is' });
     assert.equal(outcome.kind, 'refused');
     assert.match(outcome.details.join(' '), /one side only/);

@@ -5,7 +5,7 @@ import { findObstacles } from '../../../src/migration/run/checks';
 import {
   backendTransferOf,
   BackendTransferError,
-  setBackendTransfer,
+  switchBackendTransfer,
 } from '../../../src/migration/settings/backendTransfer';
 import {
   CapabilityNotTakenError,
@@ -470,12 +470,15 @@ describe('setting', () => {
     assert.equal(row()?.description, `off · list "${name}"`);
     assert.ok(row()?.tags.includes('list') && !row()?.tags.includes('boolean'));
 
-    await assert.rejects(setBackendTransfer(machine, true), (error) => {
-      assert.ok(error instanceof BackendTransferError);
-      assert.match(explain(error).headline, /is a list, "backend-transfer", not a switch/);
-      assert.match(explain(error).nextStep ?? '', /Edit the list/);
-      return true;
-    });
+    assert.throws(
+      () => switchBackendTransfer(machine.snapshot, true),
+      (error) => {
+        assert.ok(error instanceof BackendTransferError);
+        assert.match(explain(error).headline, /is a list, "backend-transfer", not a switch/);
+        assert.match(explain(error).nextStep ?? '', /Edit the list/);
+        return true;
+      },
+    );
     const description = describeParameter(factsOfMachine(machine), name);
     assert.ok(description?.editable && description.control === 'list');
     assert.equal(editText(description), '[]');

@@ -104,7 +104,6 @@ describe('an error in words', () => {
       new BackendTransferError('list', 'a', ['backend-transfer']),
       /"backend-transfer", not a switch/,
     ],
-    [new BackendTransferError('not-taken', 'a', ['local']), /"local" has not changed/],
     [new CapabilityNotTakenError('xbzrle'), /change of xbzrle/],
     [
       new ParameterNotTakenError('multifd-zlib-level', 5, 1),
