@@ -56,6 +56,13 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
+export const sameMachineText = 'The source and the target are the same machine.';
+
+/** The user did not wait for a change to be made everywhere, or put back. */
+export class InterruptedError extends Error {
+  override readonly name = 'InterruptedError';
+}
+
 /** This QEMU cannot do what was asked; it was not asked to. */
 export class RefusedError extends Error {
   override readonly name = 'RefusedError';
@@ -116,6 +123,7 @@ export function exitCodeOfError(error: unknown): ExitCode {
   if (error instanceof SettingsNotAppliedError) return exitCodeOfNotApplied(error);
   if (refusals.some((kind) => error instanceof kind)) return ExitCode.refused;
   if (
+    error instanceof InterruptedError ||
     error instanceof QmpTimeoutError ||
     error instanceof QmpClosedError ||
     error instanceof QmpAbortedError ||

@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { join, resolve } from 'node:path';
 import { version } from '../../package.json';
 import type { Transport } from '../migration/run/types';
+import { sentence } from '../migration/view/sentence';
 import { copyForms, type CopyForm } from '../migration/settings/copyAs';
 import { apply, defaultProfilesFile, profiles } from './commands/apply';
 import { diff } from './commands/diff';
@@ -10,7 +11,7 @@ import { migrate } from './commands/migrate';
 import { backendTransfer, set } from './commands/set';
 import { caps, params, type SettingsRequest } from './commands/settings';
 import { show } from './commands/show';
-import { ExitCode } from './exitCodes';
+import { ExitCode, UsageError } from './exitCodes';
 import * as help from './help';
 import type { SignalSource } from './interrupts';
 import { failureResult, type CommandResult } from './result';
@@ -80,10 +81,12 @@ async function dispatch(
   const perform = async (
     options: CommonOptions,
     work: (session: Session) => Promise<CommandResult>,
+    /** For what is changed: after a lost connection it has to be seen to, and put back. */
     autoReconnect = false,
   ): Promise<void> => {
     const verbose = options.verbose === true;
-    const session = new Session({ cwd: around.cwd, terminal, verbose, autoReconnect });
+    const { cwd, signals } = around;
+    const session = new Session({ cwd, signals, terminal, verbose, autoReconnect });
     let result: CommandResult;
     let failed = false;
     try {
@@ -114,7 +117,15 @@ async function dispatch(
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
+    if (error.exitCode === 0) return ExitCode.ok;
+    // What is wrong may be the very option, so it is looked for as it was typed.
+    if (args.includes('--json')) {
+      const { exitCode: code, document } = failureResult(
+        new UsageError(sentence(error.message.replace(/^error: /, ''))),
+      );
+      terminal.document(toJson({ exitCode: code, ...document }));
+    }
+    return ExitCode.usage;
   }
   return exitCode;
 }
@@ -167,8 +178,10 @@ function buildProgram(around: Surroundings, perform: Perform): Command {
     .argument('<value>', 'value with its unit; on or off for switches')
     .addOption(allowExec())
     .action((socket: string, name: string, value: string, options: SettingsFlags) =>
-      perform(options, (session) =>
-        set(session, socket, name, value, { allowExec: options.allowExec === true }),
+      perform(
+        options,
+        (session) => set(session, socket, name, value, { allowExec: options.allowExec === true }),
+        true,
       ),
     );
 
@@ -185,12 +198,16 @@ function buildProgram(around: Surroundings, perform: Perform): Command {
   settingsCommand('params', 'parameters', 'max-bandwidth=2GiB/s', help.params)
     .addOption(allowExec())
     .action((socket: string, assignments: readonly string[], flags: SettingsFlags) =>
-      perform(flags, (session) => params(session, settingsRequest(socket, assignments, flags))),
+      perform(
+        flags,
+        (session) => params(session, settingsRequest(socket, assignments, flags)),
+        true,
+      ),
     );
 
   settingsCommand('caps', 'capabilities', 'return-path=on', help.caps).action(
     (socket: string, assignments: readonly string[], flags: SettingsFlags) =>
-      perform(flags, (session) => caps(session, settingsRequest(socket, assignments, flags))),
+      perform(flags, (session) => caps(session, settingsRequest(socket, assignments, flags)), true),
   );
 
   command('diff', 'Compare the settings of a source and a target.', help.diff)
@@ -207,14 +224,17 @@ function buildProgram(around: Surroundings, perform: Perform): Command {
     .option('--file <path>', `file with profiles (default: ${defaultProfilesFile})`)
     .option('--dry-run', 'show what would change, and change nothing')
     .action((profile: string, sockets: readonly string[], flags: ApplyFlags) =>
-      perform(flags, (session) =>
-        apply(session, {
-          profile,
-          sockets,
-          cwd: around.cwd,
-          file: flags.file,
-          dryRun: flags.dryRun === true,
-        }),
+      perform(
+        flags,
+        (session) =>
+          apply(session, {
+            profile,
+            sockets,
+            cwd: around.cwd,
+            file: flags.file,
+            dryRun: flags.dryRun === true,
+          }),
+        true,
       ),
     );
 
@@ -236,7 +256,7 @@ function buildProgram(around: Surroundings, perform: Perform): Command {
       'switch the other side too, both or neither, and say what is missing',
     )
     .action((socket: string, value: string, options: CommonOptions & { target?: string }) =>
-      perform(options, (session) => backendTransfer(session, socket, value, options.target)),
+      perform(options, (session) => backendTransfer(session, socket, value, options.target), true),
     );
 
   command('migrate', 'Migrate a guest to another QEMU on this host, and watch.', help.migrate)

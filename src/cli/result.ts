@@ -1,7 +1,13 @@
 import { ProfileFileError } from '../migration/profiles/profileFile';
 import type { ProfileProblem } from '../migration/profiles/types';
 import { explain } from '../migration/view/words';
-import { exitCodeOfError, RefusedError, UsageError, type ExitCode } from './exitCodes';
+import {
+  exitCodeOfError,
+  InterruptedError,
+  RefusedError,
+  UsageError,
+  type ExitCode,
+} from './exitCodes';
 
 /** What a command found out, for people and for machines; printing is not its business. */
 export interface CommandResult {
@@ -29,6 +35,13 @@ export function failureResult(error: unknown): CommandResult {
 function explanationOf(error: unknown): { headline: string; detail?: string; nextStep?: string } {
   if (error instanceof UsageError) {
     return { headline: error.message };
+  }
+  if (error instanceof InterruptedError) {
+    return {
+      headline: 'Left before the change was made everywhere, or put back.',
+      detail: 'What was sent may still be carried out.',
+      nextStep: 'Look what each machine has: "qemu-migration params SOCKET --changed".',
+    };
   }
   if (error instanceof RefusedError) {
     return {

@@ -2,7 +2,8 @@ import { resolve } from 'node:path';
 import { devicePermissions } from '../migration/settings/backendTransfer';
 import { MachineRegistry, type MachineStore } from '../vm/registry';
 import type { MachineHandle } from '../vm/types';
-import { UsageError } from './exitCodes';
+import { InterruptedError, UsageError } from './exitCodes';
+import { Interrupts, type SignalSource } from './interrupts';
 import type { Terminal } from './terminal';
 
 /** Longest message that `--verbose` shows whole; QEMU's schema alone has 250,000 characters. */
@@ -10,6 +11,7 @@ const longestTraffic = 1000;
 
 export interface SessionOptions {
   readonly cwd: string;
+  readonly signals: SignalSource;
   readonly terminal: Terminal;
   /** Show the QMP traffic. */
   readonly verbose: boolean;
@@ -22,11 +24,13 @@ export class Session {
   readonly registry: MachineRegistry;
   readonly terminal: Terminal;
   private readonly cwd: string;
+  private readonly signals: SignalSource;
 
   constructor(options: SessionOptions) {
     const { terminal } = options;
     this.terminal = terminal;
     this.cwd = options.cwd;
+    this.signals = options.signals;
     this.registry = new MachineRegistry({
       devicePermissions,
       store: noStore,
@@ -51,6 +55,27 @@ export class Session {
   /** @throws {QmpConnectError} */
   connect(path: string): Promise<MachineHandle> {
     return this.registry.connect(this.socketPath(path));
+  }
+
+  /**
+   * Does not let Ctrl+C end a change half-way: it is made, or put back, first. A second one leaves it
+   * as it is then.
+   *
+   * @throws {InterruptedError}
+   */
+  async toItsEnd<Result>(change: () => Promise<Result>): Promise<Result> {
+    let leave: (error: InterruptedError) => void = () => undefined;
+    const left = new Promise<never>((_, reject) => (leave = reject));
+    const interrupts = new Interrupts(this.signals, (count) => {
+      if (count > 1) leave(new InterruptedError());
+      else
+        this.terminal.note('The change is made, or put back, first. Once more (Ctrl+C): leave it.');
+    });
+    try {
+      return await Promise.race([change(), left]);
+    } finally {
+      interrupts.dispose();
+    }
   }
 
   dispose(): void {

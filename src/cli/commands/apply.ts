@@ -1,14 +1,15 @@
-import { readFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
 import { resolve } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { applyProfile, planProfile, sideOf } from '../../migration/profiles/apply';
 import type { ProfilePlan } from '../../migration/profiles/plan';
 import { builtinProfiles } from '../../migration/profiles/builtin';
-import { parseProfileFile, ProfileFileError } from '../../migration/profiles/profileFile';
+import { ProfileFileError, readProfileFile } from '../../migration/profiles/profileFile';
 import type { Profile, ProfileFile, ProfileSide } from '../../migration/profiles/types';
 import { nearest } from '../../migration/settings/nearest';
 import { SettingsHistory } from '../../migration/settings/history';
 import type { MachineHandle } from '../../vm/types';
-import { ExitCode, RefusedError, UsageError } from '../exitCodes';
+import { ExitCode, RefusedError, sameMachineText, UsageError } from '../exitCodes';
 import { problemLine, type CommandResult } from '../result';
 import type { Session } from '../session';
 import { table, wrap } from '../text';
@@ -40,7 +41,7 @@ export async function apply(session: Session, request: ApplyRequest): Promise<Co
   const machines = await Promise.all(request.sockets.map((socket) => session.connect(socket)));
   const [first, second] = machines;
   if (first !== undefined && first === second) {
-    throw new UsageError('The source and the target are the same machine.');
+    throw new UsageError(sameMachineText);
   }
   const sides = sidesOf(machines);
   const plans = sides.map(({ machine, side }) => ({
@@ -51,7 +52,7 @@ export async function apply(session: Session, request: ApplyRequest): Promise<Co
   if (!request.dryRun) {
     const history = new SettingsHistory(session.registry);
     try {
-      await applyProfile(history, profile, sides);
+      await session.toItsEnd(() => applyProfile(history, profile, sides));
     } finally {
       history.dispose();
     }
@@ -147,15 +148,26 @@ interface ReadProfiles extends ProfileFile {
 /** @throws {ProfileFileError} when a file that was named cannot be read */
 async function readProfiles({ cwd, file }: ProfileSource): Promise<ReadProfiles> {
   const path = resolve(cwd, file ?? defaultProfilesFile);
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = await readFile(path, 'utf8');
+    bytes = await buffer(createReadStream(path, { end: mostBytes }));
   } catch (error) {
     const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
     if (isMissing && file === undefined) return { path, profiles: [], problems: [] };
     throw new ProfileFileError(path, [], { cause: error });
   }
-  return { path, ...parseProfileFile(text) };
+  return { path, ...readProfileFile(bytes) };
+}
+
+/** Of more than that the parser takes none: it is not read, whatever the path leads to. */
+const mostBytes = 4 << 20;
+const mostNames = 20;
+
+/** The names of what there is, or the first of them. */
+function listedNames(names: readonly string[]): string {
+  const shown = names.slice(0, mostNames).map((known) => `"${known}"`);
+  const more = names.length - shown.length;
+  return `${shown.join(', ')}${more > 0 ? `, and ${more} more` : ''}`;
 }
 
 function findProfile(name: string, { path, profiles: own, problems }: ReadProfiles): Profile {
@@ -172,8 +184,6 @@ function findProfile(name: string, { path, profiles: own, problems }: ReadProfil
   const near = nearest(name, names);
   throw new RefusedError(
     `There is no profile "${name}".`,
-    near === undefined
-      ? `There are: ${names.map((known) => `"${known}"`).join(', ')}.`
-      : `Did you mean "${near}"?`,
+    near === undefined ? `There are: ${listedNames(names)}.` : `Did you mean "${near}"?`,
   );
 }

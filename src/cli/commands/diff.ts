@@ -1,5 +1,5 @@
 import { compareMachines, type ComparedRow, type Meaning } from '../../migration/pair/compare';
-import { ExitCode } from '../exitCodes';
+import { ExitCode, sameMachineText, UsageError } from '../exitCodes';
 import type { CommandResult } from '../result';
 import type { Session } from '../session';
 import { table } from '../text';
@@ -20,6 +20,7 @@ export async function diff(
   { all }: { readonly all: boolean },
 ): Promise<CommandResult> {
   const [from, to] = await Promise.all([session.connect(source), session.connect(target)]);
+  if (from === to) throw new UsageError(sameMachineText);
   const comparison = compareMachines(from.snapshot, to.snapshot);
   if (comparison === undefined) throw new Error('The machines have not told their settings.');
   const { rows, differences, problems } = comparison;

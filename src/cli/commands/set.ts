@@ -5,7 +5,7 @@ import { nearest } from '../../migration/settings/nearest';
 import { describeParameter, describeParameters } from '../../migration/settings/parameters';
 import { pairBackendTransfer, switchRequests } from '../../migration/pair/backendTransferPair';
 import type { MachineHandle } from '../../vm/types';
-import { ExitCode, RefusedError } from '../exitCodes';
+import { ExitCode, RefusedError, sameMachineText, UsageError } from '../exitCodes';
 import type { CommandResult } from '../result';
 import type { Session } from '../session';
 import { capabilityKind, changeSettings, factsOf, parameterKind } from './settings';
@@ -37,7 +37,7 @@ export async function set(
   }
   const kind = isParameter ? parameterKind : capabilityKind;
   const request = { assignments: [[name, text]], reset: [], resetAll: false, allowExec } as const;
-  const result = await changeSettings(machine, request, kind);
+  const result = await changeSettings(session, machine, request, kind);
   const now = kind.entries(factsOf(machine)).find((entry) => entry.name === name);
   return {
     ...result,
@@ -64,9 +64,10 @@ export async function backendTransfer(
   const wanted = parseSwitch(text, 'Backend transfer');
   const machine = await session.connect(socket);
   if (target !== undefined) {
-    return await switchPair(machine, await session.connect(target), wanted);
+    return await switchPair(session, machine, await session.connect(target), wanted);
   }
-  await applyChanges([{ machine, change: switchBackendTransfer(machine.snapshot, wanted) }]);
+  const change = switchBackendTransfer(machine.snapshot, wanted);
+  await session.toItsEnd(() => applyChanges([{ machine, change }]));
   return {
     exitCode: ExitCode.ok,
     lines: [stateLine(machine, wanted)],
@@ -75,11 +76,13 @@ export async function backendTransfer(
 }
 
 async function switchPair(
+  session: Session,
   source: MachineHandle,
   target: MachineHandle,
   wanted: boolean,
 ): Promise<CommandResult> {
-  await applyChanges(switchRequests(source, target, wanted));
+  if (source === target) throw new UsageError(sameMachineText);
+  await session.toItsEnd(() => applyChanges(switchRequests(source, target, wanted)));
   const now = pairBackendTransfer(source.snapshot, target.snapshot);
   const problems = wanted ? (now?.problems ?? []) : [];
   return {

@@ -25,7 +25,7 @@ import type { MachineHandle, VmFacts } from '../../vm/types';
 import { ExitCode, RefusedError, UsageError } from '../exitCodes';
 import type { CommandResult } from '../result';
 import type { Session } from '../session';
-import { table } from '../text';
+import { oneLine, table } from '../text';
 import { parseSwitch } from './switches';
 
 /** What `params` and `caps` are asked for. */
@@ -54,6 +54,8 @@ interface Entry {
   readonly default: DefaultValue;
   readonly defaultText: string;
   readonly changed: boolean;
+  /** Whether this QEMU lets it be set. */
+  readonly settable: boolean;
   readonly marks: readonly string[];
   readonly summary: string;
 }
@@ -98,7 +100,7 @@ async function settings(
   }
   const machine = await session.connect(request.socket);
   return sets
-    ? await changeSettings(machine, { ...request, assignments }, kind)
+    ? await changeSettings(session, machine, { ...request, assignments }, kind)
     : list(machine, request, kind);
 }
 
@@ -180,6 +182,7 @@ type Changes = Pick<SettingsRequest, 'reset' | 'resetAll' | 'allowExec'> & {
 
 /** Sets all or none, and tells what QEMU has then. */
 export async function changeSettings(
+  session: Session,
   machine: MachineHandle,
   request: Changes,
   kind: SettingKind,
@@ -187,16 +190,20 @@ export async function changeSettings(
   const { assignments, allowExec } = request;
   const facts = factsOf(machine);
   const entries = new Map(kind.entries(facts).map((entry) => [entry.name, entry]));
-  for (const name of [...assignments.map(([known]) => known), ...request.reset]) {
+  const named = [...assignments.map(([name]) => name), ...request.reset];
+  for (const name of named) {
     if (!entries.has(name)) throw unknownName(name, [...entries.keys()], kind);
   }
+  const twice = named.find((name, index) => named.indexOf(name) !== index);
+  if (twice !== undefined) throw new UsageError(`${twice} is named twice.`);
+  const all = request.resetAll ? resetAll(entries, new Set(named)) : { names: [], kept: [] };
   const wanted = merged([
     ...assignments.map(([name, text]) => kind.change(facts, name, text, allowExec)),
-    ...resetNames(request, entries).map((name) => toDefault(name, entries, kind)),
+    ...[...request.reset, ...all.names].map((name) => toDefault(name, entries, kind)),
   ]);
   const sent = effectiveChange(facts, wanted);
   const warnings = checkChange(facts, sent).filter(({ level }) => level === 'warn');
-  await applyChanges([{ machine, change: wanted }]);
+  await session.toItsEnd(() => applyChanges([{ machine, change: wanted }]));
   const now = new Map(kind.entries(factsOf(machine)).map((entry) => [entry.name, entry]));
   const names = [...Object.keys(wanted.parameters), ...Object.keys(wanted.capabilities)];
   const after = names.flatMap((name) => now.get(name) ?? []);
@@ -205,29 +212,59 @@ export async function changeSettings(
     lines: [
       ...after.map(({ name, text }) => {
         const before = entries.get(name)?.text;
-        return before === text
-          ? `${name} is ${text} already.`
-          : `${name} is ${text} (was ${before ?? 'not set'}).`;
+        return oneLine(
+          before === text
+            ? `${name} is ${text} already.`
+            : `${name} is ${text} (was ${before ?? 'not set'}).`,
+        );
       }),
-      ...(names.length === 0 ? ['All have their default already.'] : []),
-      ...warnings.map(({ text }) => `Note: ${text}`),
+      ...(names.length === 0 && all.kept.length === 0 ? ['All have their default already.'] : []),
+      ...[...all.kept, ...warnings].map(({ text }) => `Note: ${text}`),
     ],
     document: {
       machine: machine.snapshot.label,
       socket: machine.id,
       changed: [...Object.keys(sent.parameters), ...Object.keys(sent.capabilities)],
       values: Object.fromEntries(after.map(({ name, value }) => [name, value])),
-      warnings: warnings.map(({ name, text }) => ({ name, text })),
+      warnings: [...all.kept, ...warnings].map(({ name, text }) => ({ name, text })),
     },
   };
 }
 
-function resetNames(
-  { reset, resetAll }: Changes,
+/** What can be set back of all that is not named anyway, and what stays as it is, and why. */
+function resetAll(
   entries: ReadonlyMap<string, Entry>,
-): readonly string[] {
-  if (!resetAll) return reset;
-  return [...entries.values()].filter(({ changed }) => changed).map(({ name }) => name);
+  named: ReadonlySet<string>,
+): {
+  readonly names: readonly string[];
+  readonly kept: readonly { readonly name: string; readonly text: string }[];
+} {
+  const others = [...entries.values()].filter(
+    ({ name, value, settable }) => settable && value !== undefined && !named.has(name),
+  );
+  return {
+    names: others.filter((entry) => entry.changed && !cannotUnset(entry)).map(({ name }) => name),
+    kept: others.flatMap((entry) => {
+      const { name, changed } = entry;
+      if (entry.default.kind === 'unknown')
+        return [{ name, text: `${unknownText(name)} It stays.` }];
+      return changed && cannotUnset(entry)
+        ? [{ name, text: `${unsettableText(name)} It stays.` }]
+        : [];
+    }),
+  };
+}
+
+function cannotUnset({ default: standard }: Entry): boolean {
+  return standard.kind === 'known' && standard.value === undefined;
+}
+
+function unknownText(name: string): string {
+  return `What a fresh QEMU has for ${name} is not known for this version.`;
+}
+
+function unsettableText(name: string): string {
+  return `A fresh QEMU has ${name} not set, and QEMU cannot unset it again.`;
 }
 
 function toDefault(
@@ -237,14 +274,11 @@ function toDefault(
 ): SettingsChange {
   const standard = entries.get(name)?.default;
   if (standard?.kind !== 'known') {
-    throw new RefusedError(
-      `What a fresh QEMU has for ${name} is not known for this version.`,
-      'Set the value that you want.',
-    );
+    throw new RefusedError(unknownText(name), 'Set the value that you want.');
   }
   if (standard.value === undefined) {
     if (entries.get(name)?.value === undefined) return { parameters: {}, capabilities: {} };
-    throw new RefusedError(`A fresh QEMU has ${name} not set, and QEMU cannot unset it again.`);
+    throw new RefusedError(unsettableText(name));
   }
   return kind.changeTo(name, standard.value);
 }
@@ -298,7 +332,7 @@ export const parameterKind: SettingKind = {
 };
 
 function parameterEntry(description: ParameterDescription): Entry {
-  const { name, value, info, changed, unstable, deprecated } = description;
+  const { name, value, info, changed, editable, unstable, deprecated } = description;
   const standard = description.default;
   return {
     name,
@@ -310,6 +344,7 @@ function parameterEntry(description: ParameterDescription): Entry {
         ? formatParameterValue({ ...description, value: standard.value })
         : 'not known',
     changed,
+    settable: editable,
     marks: marksOf(unstable, deprecated),
     summary: info?.summary ?? '',
   };
@@ -336,6 +371,7 @@ function capabilityEntry(description: CapabilityDescription): Entry {
     default: standard,
     defaultText: standard.kind === 'known' ? (standard.value === true ? 'on' : 'off') : 'not known',
     changed,
+    settable: true,
     marks: marksOf(unstable, deprecated),
     summary: info?.summary ?? '',
   };

@@ -1,4 +1,4 @@
-import { parseJson, stringifyJson, type JsonValue } from '../../qmp/json';
+import { parseTypedJson, stringifyJson, type JsonValue } from '../../qmp/json';
 import type { QmpSchema, SchemaType } from '../../qmp/schema';
 import type { MachineHandle, VmFacts } from '../../vm/types';
 import { parameterInfo, parseParameter, type ParameterInfo, type Unit } from './catalogue';
@@ -303,8 +303,9 @@ function readChoice(choices: readonly string[], text: string): InputResult {
 function readJson(description: ParameterDescription, text: string): InputResult {
   if (text === '') return { ok: false, problem: `Type it as JSON: ${description.typeText}.` };
   try {
-    return { ok: true, value: parseJson(text) };
+    return { ok: true, value: parseTypedJson(text) };
   } catch (error) {
+    if (error instanceof RangeError) return { ok: false, problem: 'It is nested too deeply.' };
     if (!(error instanceof Error)) throw error;
     return { ok: false, problem: `This is not JSON: ${error.message.replace(/\.$/, '')}.` };
   }

@@ -129,6 +129,12 @@ function explainProfile(error: unknown): Explanation | undefined {
     };
   }
   if (!(error instanceof ProfileFileError)) return undefined;
+  if (error.problems.length === 0 && error.cause !== undefined) {
+    return {
+      headline: `The profiles in ${error.path} cannot be read: ${unreadableText(error.cause)}`,
+      nextStep: 'Nothing was changed.',
+    };
+  }
   const shown = error.problems.slice(0, mostProblems).map(({ line, column, message }) => {
     return `Line ${line}, column ${column}: ${sentence(message)}`;
   });
@@ -139,6 +145,25 @@ function explainProfile(error: unknown): Explanation | undefined {
     ...(shown.length > 0 && { detail: shown.join(' ') }),
     nextStep: 'Correct the file; nothing was changed.',
   };
+}
+
+/** Why the system does not let a file be read. */
+function unreadableText(cause: unknown): string {
+  switch (cause instanceof Error && 'code' in cause ? cause.code : undefined) {
+    case 'ENOENT':
+      return 'there is no such file.';
+    case 'ENOTDIR':
+      return 'part of the path is not a folder.';
+    case 'EISDIR':
+      return 'it is a folder.';
+    case 'EACCES':
+    case 'EPERM':
+      return 'you may not read it.';
+    case 'ELOOP':
+      return 'its symbolic links lead in a circle.';
+    default:
+      return sentence(cause instanceof Error ? cause.message : String(cause));
+  }
 }
 
 const mostProblems = 5;

@@ -10,7 +10,11 @@ export interface End {
 }
 
 /** Runs the program in this process. */
-export async function cli(args: readonly string[], cwd = '/'): Promise<End> {
+export async function cli(
+  args: readonly string[],
+  cwd = '/',
+  signals = new EventEmitter(),
+): Promise<End> {
   const stdout = new PassThrough();
   const stderr = new PassThrough();
   const texts = Promise.all([text(stdout), text(stderr)]);
@@ -20,7 +24,7 @@ export async function cli(args: readonly string[], cwd = '/'): Promise<End> {
     cwd,
     env: {},
     bundleDirectory: '/nowhere',
-    signals: new EventEmitter(),
+    signals,
   });
   stdout.end();
   stderr.end();

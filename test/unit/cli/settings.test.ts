@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { EventEmitter } from 'node:events';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { temporaryDirectory } from '../../../scripts/lib/processes';
 import { FakeQmpServer, FakeRefusal, type FakeQmpServerOptions } from '../../support/fakeQmpServer';
-import { cli, documentOf } from './inProcess';
+import { cli, documentOf, type End } from './inProcess';
 
 describe('cli settings', () => {
   let servers: FakeQmpServer[];
@@ -118,6 +119,130 @@ describe('cli settings', () => {
     assert.equal(end.stdout, 'All have their default already.\n');
   });
 
+  it('refuses a name that is there twice, in whatever way', async () => {
+    const server = await start();
+    for (const args of [
+      ['params', server.path, 'max-bandwidth=1', 'max-bandwidth=2'],
+      ['params', server.path, 'max-bandwidth=1', '--reset', 'max-bandwidth'],
+      ['caps', server.path, 'xbzrle=on', 'xbzrle=off'],
+    ]) {
+      const { code, stderr } = await cli(args);
+      assert.equal(code, 2, stderr);
+      assert.match(stderr, /is named twice/);
+    }
+    assert.deepEqual(sent(server), []);
+  });
+
+  it('sets back all that can be, and says what stays; what is named gets its own value', async () => {
+    const server = await start();
+    const mapping = [{ 'node-name': 'n', alias: 'a', bitmaps: [] }];
+    server.qemu.parameters = {
+      ...server.qemu.parameters,
+      'max-bandwidth': 5,
+      'downtime-limit': 7,
+      'block-bitmap-mapping': mapping,
+    };
+    const { code, stdout, stderr } = await cli([
+      ...['params', server.path, '--reset-all', 'downtime-limit=1s'],
+    ]);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^Note: .*block-bitmap-mapping not set.*It stays\.$/m);
+    const now = server.qemu.parameters;
+    assert.deepEqual(
+      [now['max-bandwidth'], now['downtime-limit'], now['block-bitmap-mapping']],
+      [134217728, 1000, mapping],
+    );
+  });
+
+  it('keeps each setting on its own line, whatever its text holds', async () => {
+    const server = await start();
+    const { stdout } = await cli(['params', server.path, 'tls-hostname=a\nmax-bandwidth is 1']);
+    assert.equal(stdout, 'tls-hostname is a max-bandwidth is 1 (was empty).\n');
+    assert.equal(server.qemu.parameters['tls-hostname'], 'a\nmax-bandwidth is 1');
+  });
+
+  it('does not compare or switch a machine with itself', async () => {
+    const server = await start('backend-transfer');
+    for (const args of [
+      ['diff', server.path, server.path],
+      ['backend-transfer', server.path, 'on', '--target', server.path],
+      ['apply', 'Postcopy', server.path, server.path],
+    ]) {
+      const { code, stderr } = await cli(args);
+      assert.equal(code, 2, stderr);
+      assert.match(stderr, /same machine/);
+    }
+    assert.deepEqual(sent(server), []);
+  });
+
+  it('prints one JSON document also for a command line that makes no sense', async () => {
+    for (const args of [
+      ['params', '--json'],
+      ['params', '/nowhere', '--json', '--as', 'poem'],
+      ['nonsense', '--json'],
+      ['caps', '/nowhere', '--json', '--allow-exec'],
+    ]) {
+      const end = await cli(args);
+      assert.equal(end.code, 2);
+      const { exitCode, error } = documentOf(end);
+      assert.equal(exitCode, 2);
+      assert.match((error as { headline: string }).headline, /^(?!error).*\.$/);
+    }
+  });
+
+  describe('when interrupted', () => {
+    async function applied(second: 'refuses' | 'takes' | 'is silent'): Promise<{
+      end: Promise<End>;
+      signals: EventEmitter;
+      first: FakeQmpServer;
+      asked: Promise<void>;
+      answer: () => void;
+    }> {
+      const [first, target] = [await start(), await start('local', 'inmigrate')];
+      const signals = new EventEmitter();
+      let asked: () => void = () => undefined;
+      let answer: () => void = () => undefined;
+      const isAsked = new Promise<void>((resolve) => (asked = resolve));
+      const mayAnswer = new Promise<void>((resolve) => (answer = resolve));
+      target.on('migrate-set-capabilities', async (args) => {
+        asked();
+        await mayAnswer;
+        if (second === 'refuses') throw new FakeRefusal('no');
+        return target.qemu.answer('migrate-set-capabilities', args);
+      });
+      const end = cli(['apply', 'Postcopy', first.path, target.path], '/', signals);
+      return { end, signals, first, asked: isAsked, answer };
+    }
+
+    for (const second of ['takes', 'refuses'] as const) {
+      it(`finishes a change that the other machine ${second}`, async () => {
+        const { end, signals, first, asked, answer } = await applied(second);
+        const before = new Map(first.qemu.capabilities);
+        await asked;
+        signals.emit('SIGINT');
+        answer();
+        const { code, stderr } = await end;
+        assert.equal(code, second === 'takes' ? 0 : 4, stderr);
+        assert.match(stderr, /^The change is made, or put back, first\./);
+        const now = new Map(first.qemu.capabilities);
+        if (second === 'takes') assert.notDeepEqual(now, before);
+        else assert.deepEqual(now, before);
+        assert.equal(signals.listenerCount('SIGINT'), 0);
+      });
+    }
+
+    it('leaves at once when interrupted again, and says that nobody knows', async () => {
+      const { end, signals, asked, answer } = await applied('is silent');
+      await asked;
+      signals.emit('SIGINT');
+      signals.emit('SIGTERM');
+      const { code, stderr } = await end;
+      assert.equal(code, 8);
+      assert.match(stderr, /Left before the change was made everywhere, or put back\./);
+      answer();
+    });
+  });
+
   it('sets a command that QEMU executes only when told to', async () => {
     const server = await start();
     const args = ['params', server.path, 'cpr-exec-command=["/bin/new-qemu"]'];
@@ -225,6 +350,38 @@ describe('cli settings', () => {
         assert.deepEqual(sent(source), []);
       });
     }
+
+    it('takes nothing from a file in another encoding, and says which it wants', async () => {
+      const source = await start();
+      const text =
+        '{"version": 1, "profiles": {"lab": {"parameters": {"tls-hostname": "caf\u00e9"}}}}';
+      const path = await file('');
+      for (const encoding of ['latin1', 'utf16le'] as const) {
+        await writeFile(path, `${encoding === 'latin1' ? '' : '\ufeff'}${text}`, encoding);
+        const end = await cli(['apply', 'lab', source.path], folder.path);
+        assert.equal(end.code, 4, end.stdout);
+        assert.match(end.stderr, /json:1:1: error: The file is not UTF-8\./);
+      }
+      assert.deepEqual(sent(source), []);
+      await writeFile(path, `\ufeff${text}`);
+      assert.equal((await cli(['apply', 'lab', source.path], folder.path)).code, 0);
+      assert.equal(server(source, 'tls-hostname'), 'caf\u00e9');
+    });
+
+    it('says why a file cannot be read', async () => {
+      await mkdir(join(folder.path, 'folder'));
+      await symlink('loop', join(folder.path, 'loop'));
+      for (const [name, why] of [
+        ['missing', /there is no such file/],
+        ['folder', /it is a folder/],
+        ['loop', /in a circle/],
+        ['/dev/zero', /too large/],
+      ] as const) {
+        const end = await cli(['apply', 'lab', '/nowhere', '--file', name], folder.path);
+        assert.equal(end.code, 4, end.stdout);
+        assert.match(end.stderr, why);
+      }
+    });
 
     it('lists what there is, and what is wrong', async () => {
       await file(lab.replace('}}}}', '}}, "bad": {"capabilities": {"multifd": 1}}}}'));
