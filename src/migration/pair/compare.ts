@@ -8,6 +8,7 @@ import {
   type ParameterDescription,
 } from '../settings/parameters';
 import { comparesUuids } from '../settings/rules';
+import { reportedCapability } from '../settings/settingsState';
 import { formatBytes } from '../settings/units';
 import { sameValue } from '../settings/values';
 import { matchRows, type MatchingChange } from './match';
@@ -19,6 +20,7 @@ import {
   type Meaning,
 } from './meaning';
 import { byCapabilityOrder, byParameterOrder } from './order';
+import { capabilityStates, notHere, plainValue, unread } from './reported';
 
 export type { Meaning } from './meaning';
 export type { MatchingChange } from './match';
@@ -55,14 +57,16 @@ export interface Comparison {
 /** The name of the row of backend transfer. */
 export const backendTransferName = 'backend transfer';
 
-const notHere = 'not in this QEMU';
-const unread = 'could not be read';
+/** The last comparison of each source: both machines of a pair show it, and ask what can be matched. */
+const compared = new WeakMap<MachineSnapshot, { target: MachineSnapshot; found: Comparison }>();
 
 /** Both sides row by row; `undefined` while nothing is known of one of them. Pure. */
 export function compareMachines(
   source: MachineSnapshot,
   target: MachineSnapshot,
 ): Comparison | undefined {
+  const known = compared.get(source);
+  if (known?.target === target) return known.found;
   if (source.facts === undefined || target.facts === undefined) return undefined;
   const facts = { source: source.facts, target: target.facts };
   const offers = { source: backendTransferOf(source), target: backendTransferOf(target) };
@@ -74,11 +78,10 @@ export function compareMachines(
   ];
   const differing = rows.filter(({ equal }) => !equal);
   const problems = differing.filter(({ problem }) => problem);
-  return {
-    rows,
-    differences: [...problems, ...differing.filter(({ problem }) => !problem)],
-    problems,
-  };
+  const differences = [...problems, ...differing.filter(({ problem }) => !problem)];
+  const found = { rows, differences, problems };
+  compared.set(source, { target, found });
+  return found;
 }
 
 /**
@@ -99,7 +102,9 @@ export function changeToMatch(
 }
 
 function identityRows({ source, target }: BothSides<VmFacts>): readonly ComparedRow[] {
-  const comparing = comparesUuids.find((name) => isOn(source, name) && isOn(target, name));
+  const comparing = comparesUuids.find((name) =>
+    [source, target].every((facts) => reportedCapability(facts, name) === true),
+  );
   const version = (facts: VmFacts): string => {
     const { major, minor, micro } = facts.version;
     return `${major}.${minor}.${micro}`;
@@ -243,7 +248,7 @@ function parameterRows(facts: BothSides<VmFacts>, offers: Offers): readonly Comp
     const info = a?.info ?? b?.info;
     const values = { source: a?.value, target: b?.value };
     const present = { source: a !== undefined, target: b !== undefined };
-    const equal = present.source && present.target && sameValue(plain(a), plain(b));
+    const equal = a !== undefined && b !== undefined && sameValue(plainValue(a), plainValue(b));
     return {
       kind: 'parameter',
       name,
@@ -267,12 +272,6 @@ function byName(
   );
 }
 
-/** The value as far as it has an effect: QEMU takes null for the empty text. */
-function plain(description: ParameterDescription | undefined): JsonValue | undefined {
-  const { value, info } = description ?? {};
-  return value === null && info?.type === 'string-or-null' ? '' : value;
-}
-
 function parameterValue(
   description: ParameterDescription | undefined,
   facts: VmFacts,
@@ -286,7 +285,7 @@ function parameterValue(
 }
 
 function capabilityRows(facts: BothSides<VmFacts>): readonly ComparedRow[] {
-  const [source, target] = [capabilities(facts.source), capabilities(facts.target)];
+  const [source, target] = [capabilityStates(facts.source), capabilityStates(facts.target)];
   const names = [...new Set([...source.keys(), ...target.keys()])].sort(byCapabilityOrder);
   return names.map((name): ComparedRow => {
     const [a, b] = [source.get(name), target.get(name)];
@@ -308,10 +307,6 @@ function capabilityRows(facts: BothSides<VmFacts>): readonly ComparedRow[] {
   });
 }
 
-function capabilities(facts: VmFacts): ReadonlyMap<string, boolean> {
-  return new Map(facts.capabilities.map(({ name, enabled }) => [name, enabled]));
-}
-
 function capabilityValue(enabled: boolean | undefined, facts: VmFacts): ComparedValue {
   if (enabled !== undefined) {
     return { state: 'value', value: enabled, text: enabled ? 'on' : 'off' };
@@ -319,8 +314,4 @@ function capabilityValue(enabled: boolean | undefined, facts: VmFacts): Compared
   return facts.failures.capabilities === undefined
     ? { state: 'absent', text: notHere }
     : { state: 'not-set', text: unread };
-}
-
-function isOn(facts: VmFacts, capability: string): boolean {
-  return facts.capabilities.some(({ name, enabled }) => name === capability && enabled);
 }

@@ -1,4 +1,4 @@
-import { stringifyJson, type JsonValue } from '../../qmp/json';
+import { stringifyJson } from '../../qmp/json';
 import type { MachineSnapshot, VmFacts } from '../../vm/types';
 import { parameterGroups } from '../settings/catalogue';
 import {
@@ -6,10 +6,11 @@ import {
   formatParameterValue,
   type ParameterDescription,
 } from '../settings/parameters';
+import { executedParameter } from '../settings/rules';
 import { editableQuantity } from '../settings/units';
-import { sameValue } from '../settings/values';
-import { executedParameter } from './meaning';
+import { isInteger, sameValue } from '../settings/values';
 import { byCapabilityOrder, byParameterOrder } from './order';
+import { capabilityStates, notHere, plainValue, unread } from './reported';
 
 /**
  * One machine's settings as a read-only text for an editor or a diff editor: JSON with comments, one
@@ -89,8 +90,6 @@ function entryLine({ name, value, remark }: Entry, more: boolean): string {
   return `${key}: ${value}${more ? ',' : ''}${remark === undefined ? '' : ` // ${oneLine(remark)}`}`;
 }
 
-const notHere = 'not in this QEMU';
-const unread = 'could not be read';
 const groupTitles = new Map(parameterGroups.map(({ id, title }) => [id, title]));
 
 function parameterEntries(facts: VmFacts, other: VmFacts | undefined): readonly Entry[] {
@@ -121,20 +120,11 @@ function parametersByName(facts: VmFacts): ReadonlyMap<string, ParameterDescript
 
 /** The value as JSON, numbers with their unit where they have one; `undefined`: not set. */
 function writtenValue(description: ParameterDescription): string | undefined {
-  const value = plain(description);
+  const value = plainValue(description);
   if (value === undefined) return undefined;
   if (!isInteger(value)) return stringifyJson(value);
   const text = editableQuantity(BigInt(value), description.unit);
   return text === value.toString() ? text : JSON.stringify(text);
-}
-
-/** QEMU takes null for the empty text. */
-function plain({ value, info }: ParameterDescription): JsonValue | undefined {
-  return value === null && info?.type === 'string-or-null' ? '' : value;
-}
-
-function isInteger(value: JsonValue): value is number | bigint {
-  return typeof value === 'bigint' || Number.isInteger(value);
 }
 
 /**
@@ -149,7 +139,7 @@ function remarkOn(
   const isZero = value !== undefined && value !== null && isInteger(value) && BigInt(value) === 0n;
   const meaning = isZero ? info?.zeroMeans : undefined;
   const standard = defaultText(mine);
-  const same = theirs !== undefined && sameValue(plain(mine), plain(theirs));
+  const same = theirs !== undefined && sameValue(plainValue(mine), plainValue(theirs));
   const told = same && defaultText(theirs) !== standard ? undefined : standard;
   const parts = [meaning, told].filter((part) => part !== undefined);
   return parts.length === 0 ? undefined : parts.join('; ');
@@ -162,8 +152,8 @@ function defaultText(description: ParameterDescription): string | undefined {
 }
 
 function capabilityEntries(facts: VmFacts, other: VmFacts | undefined): readonly Entry[] {
-  const own = capabilities(facts);
-  const others = other === undefined ? own : capabilities(other);
+  const own = capabilityStates(facts);
+  const others = other === undefined ? own : capabilityStates(other);
   const names = [...new Set([...own.keys(), ...others.keys()])].sort(byCapabilityOrder);
   return names.map((name): Entry => {
     const enabled = own.get(name);
@@ -176,8 +166,4 @@ function capabilityEntries(facts: VmFacts, other: VmFacts | undefined): readonly
         }
       : { name, value: String(enabled), common: others.has(name) };
   });
-}
-
-function capabilities(facts: VmFacts): ReadonlyMap<string, boolean> {
-  return new Map(facts.capabilities.map(({ name, enabled }) => [name, enabled]));
 }

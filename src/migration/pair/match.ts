@@ -3,9 +3,11 @@ import type { MachineSnapshot, VmFacts } from '../../vm/types';
 import { backendTransferOf } from '../settings/backendTransfer';
 import { checkRange, parameterInfo } from '../settings/catalogue';
 import type { SettingsChange } from '../settings/change';
+import { executedParameter } from '../settings/rules';
+import { isInteger } from '../settings/values';
 import { checkValue } from '../settings/valueTypes';
 import type { ComparedRow } from './compare';
-import { executedParameter } from './meaning';
+import { unread } from './reported';
 
 export interface MatchingChange {
   readonly change: SettingsChange;
@@ -30,18 +32,24 @@ export function matchRows(
   to: MachineSnapshot,
   names: ReadonlySet<string> | undefined,
 ): MatchingChange {
-  const parameters: Record<string, JsonValue> = {};
-  const capabilities: Record<string, boolean> = {};
+  const parameters: [string, JsonValue][] = [];
+  const capabilities: [string, boolean][] = [];
   const skipped: { name: string; reason: string }[] = [];
   for (const row of differences) {
     if (row.kind === 'identity') continue;
     if (names !== undefined && !namesOf(row, from, to).some((name) => names.has(name))) continue;
     const match = matchRow(row, from, to, names !== undefined);
     if ('reason' in match) skipped.push({ name: row.name, reason: match.reason });
-    else if ('parameter' in match) parameters[match.parameter] = match.value;
-    else capabilities[match.capability] = match.value;
+    else if ('parameter' in match) parameters.push([match.parameter, match.value]);
+    else capabilities.push([match.capability, match.value]);
   }
-  return { change: { parameters, capabilities }, skipped };
+  return {
+    change: {
+      parameters: Object.fromEntries(parameters),
+      capabilities: Object.fromEntries(capabilities),
+    },
+    skipped,
+  };
 }
 
 /** By what a row may be named. */
@@ -61,6 +69,7 @@ function matchRow(
   named: boolean,
 ): Match {
   const { source: wanted, target: now } = row;
+  if (wanted.text === unread || now.text === unread) return { reason: 'It could not be read.' };
   if (now.state === 'absent') return { reason: `The QEMU of ${to.label} does not have it.` };
   if (wanted.state === 'absent') return { reason: `The QEMU of ${from.label} does not have it.` };
   if (wanted.state === 'not-set') {
@@ -122,8 +131,4 @@ function problemOf(name: string, value: JsonValue, facts: VmFacts): string | und
   if (wrongType !== undefined) return wrongType;
   const info = parameterInfo(name);
   return info !== undefined && isInteger(value) ? checkRange(BigInt(value), info) : undefined;
-}
-
-function isInteger(value: JsonValue): value is number | bigint {
-  return typeof value === 'bigint' || Number.isInteger(value);
 }

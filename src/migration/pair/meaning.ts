@@ -3,6 +3,7 @@ import type { VmFacts } from '../../vm/types';
 import type { CapabilityInfo, ParameterInfo, Sides } from '../settings/catalogue';
 import { parameterDefault } from '../settings/defaults';
 import { onlyOverRdma } from '../settings/rules';
+import { reportedCapability } from '../settings/settingsState';
 import { sameValue } from '../settings/values';
 
 /** What a difference means. */
@@ -13,9 +14,6 @@ export type Meaning =
   /** Only that side's value matters. */
   | 'source-only'
   | 'target-only';
-
-/** QEMU executes it: it goes neither from machine to machine by itself, nor into a profile. */
-export const executedParameter = 'cpr-exec-command';
 
 const meanings: Readonly<Record<Sides, Meaning>> = {
   'both-equal': 'must-be-equal',
@@ -67,7 +65,9 @@ export function judgeParameter(
   }
   if (onlyOverRdma.has(name)) return { problem: false, note: overRdma };
   const missing = (info.needs ?? []).flatMap(({ capability }) =>
-    capability !== undefined && !isOn(facts.source, capability) && !isOn(facts.target, capability)
+    capability !== undefined &&
+    reportedCapability(facts.source, capability) !== true &&
+    reportedCapability(facts.target, capability) !== true
       ? [capability]
       : [],
   );
@@ -147,7 +147,3 @@ const capabilityNotes: Readonly<Record<string, BothSides<string>>> = {
   },
   'dirty-bitmaps': oneNote('If there are bitmaps, both sides must have it on.'),
 };
-
-function isOn(facts: VmFacts, capability: string): boolean {
-  return facts.capabilities.some(({ name, enabled }) => name === capability && enabled);
-}

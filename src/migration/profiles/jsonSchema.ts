@@ -3,6 +3,7 @@ import { isBackendTransferParameter } from '../settings/backendTransfer';
 import {
   allCapabilities,
   allParameters,
+  rangeText,
   type CapabilityInfo,
   type Need,
   type ParameterInfo,
@@ -13,7 +14,7 @@ import { formatQuantity } from '../settings/units';
 import { profileFormatVersion } from './parseProfiles';
 import { quantityPattern } from './quantityPattern';
 import { backendTransferMember } from './types';
-import { exampleText, neverInProfiles, rangeText, usualDefault } from './valueProblem';
+import { exampleText, neverInProfiles, usualDefault } from './valueProblem';
 
 /** A piece of a JSON schema, with the keywords that VS Code adds to it. */
 type Schema = Readonly<Record<string, unknown>>;
@@ -234,12 +235,12 @@ function textSchema(info: ParameterInfo | CapabilityInfo, facts: readonly string
 
 function parameterFacts(info: ParameterInfo): readonly string[] {
   const { name, zeroMeans, powerOfTwo, needs = [] } = info;
-  const example = exampleText(info);
+  const [example, range] = [exampleText(info), rangeText(info)];
   return [
     ...(example === undefined
       ? []
       : [`A number of ${units[info.unit]}, or a text with a unit: \`"${example}"\``]),
-    ...(info.range === undefined ? [] : [`Range: ${rangeText(info) ?? ''}`]),
+    ...(range === undefined ? [] : [`Range: ${range}`]),
     ...(powerOfTwo === true ? ['A power of two'] : []),
     ...(zeroMeans === undefined ? [] : [`0: ${zeroMeans}`]),
     ...(usualDefault(info) === undefined ? [] : [`Default: ${shownDefault(info)}`]),

@@ -3,7 +3,9 @@ import { isBackendTransferParameter } from '../settings/backendTransfer';
 import { checkRange, parseParameter, type ParameterInfo } from '../settings/catalogue';
 import { usualParameterDefault } from '../settings/defaults';
 import { nearest } from '../settings/nearest';
-import { editableQuantity, formatQuantity, maxUint64 } from '../settings/units';
+import { executedParameter } from '../settings/rules';
+import { editableQuantity, maxUint64 } from '../settings/units';
+import { isNumber } from '../settings/values';
 
 /**
  * Parameters that no profile may carry, each with the reason: a file is passed around, and applying
@@ -11,7 +13,7 @@ import { editableQuantity, formatQuantity, maxUint64 } from '../settings/units';
  */
 export const neverInProfiles: ReadonlyMap<string, string> = new Map([
   [
-    'cpr-exec-command',
+    executedParameter,
     'QEMU runs "cpr-exec-command" in place of itself, so a profile must not carry it. ' +
       'Set it on the machine itself.',
   ],
@@ -75,10 +77,6 @@ export function usualDefault({ name }: ParameterInfo): JsonValue | undefined {
   return usual.kind === 'known' ? usual.value : undefined;
 }
 
-function isNumber(value: JsonValue | undefined): value is number | bigint {
-  return typeof value === 'number' || typeof value === 'bigint';
-}
-
 /** The default, or the least that is worth writing, with its unit; `undefined` without a unit. */
 export function exampleText(info: ParameterInfo): string | undefined {
   if (info.unit === 'none' || info.unit === 'count' || info.unit === 'level') return undefined;
@@ -98,13 +96,4 @@ function choiceProblem({ name, values = [] }: ParameterInfo, value: JsonValue): 
 
 function isTexts(value: JsonValue): boolean {
   return isArray(value) && value.every((entry) => typeof entry === 'string');
-}
-
-/** A range in words: `0 ms to 2000 s`; only its lower end where the upper one is that of the type. */
-export function rangeText({ range, unit }: ParameterInfo): string | undefined {
-  if (range === undefined) return undefined;
-  const from = formatQuantity(range.min, unit);
-  return range.max >= 1n << 63n
-    ? `${from} or more`
-    : `${from} to ${formatQuantity(range.max, unit)}`;
 }

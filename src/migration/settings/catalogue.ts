@@ -78,6 +78,15 @@ export function parseParameter(text: string, info: ParameterInfo): QuantityResul
   return problem === undefined ? parsed : { ok: false, problem };
 }
 
+/** The range in words: `0 ms to 2000 s`, `4 KiB or more`; `undefined` where there is no limit. */
+export function rangeText({ range, unit }: ParameterInfo): string | undefined {
+  if (range === undefined) return undefined;
+  const { min, max } = range;
+  const least = formatQuantity(min, unit);
+  if (max < endless) return `${least} to ${formatQuantity(max, unit)}`;
+  return min === 0n ? undefined : `${least} or more`;
+}
+
 /** Why QEMU would refuse `value`, as a sentence; `undefined` when it is fine. */
 export function checkRange(value: bigint, info: ParameterInfo): string | undefined {
   const say = (quantity: bigint): string => formatQuantity(quantity, info.unit);

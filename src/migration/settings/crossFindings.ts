@@ -2,6 +2,7 @@ import type { JsonValue } from '../../qmp/json';
 import type { Judged, SettingFinding } from './findings';
 import type { SettingsChange } from './settingsState';
 import { reportedCapability, reportedParameter } from './settingsState';
+import { isNumber } from './values';
 
 /** Rules between settings that QEMU checks beyond what the catalogue has of each alone. */
 export function crossFindings(judged: Judged): readonly SettingFinding[] {
@@ -83,8 +84,4 @@ function mappedRamTrap({ facts, wanted, capability }: Judged): readonly SettingF
 
 function isPlain(name: (typeof plainNames)[number], value: JsonValue | undefined): boolean {
   return value === undefined || value === null || value === plainValues[name];
-}
-
-function isNumber(value: JsonValue | undefined): value is number | bigint {
-  return typeof value === 'number' || typeof value === 'bigint';
 }

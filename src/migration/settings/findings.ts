@@ -12,7 +12,7 @@ import {
   reportedParameter,
   type SettingsChange,
 } from './settingsState';
-import { sameValue } from './values';
+import { isInteger, sameValue } from './values';
 import { checkValue } from './valueTypes';
 
 /**
@@ -132,10 +132,6 @@ function checkParameter(judged: Judged, name: string, value: JsonValue): Setting
         : []),
     ...unmetNeeds(judged, info, value),
   ];
-}
-
-function isInteger(value: JsonValue): value is number | bigint {
-  return typeof value === 'bigint' || (typeof value === 'number' && Number.isInteger(value));
 }
 
 function missingText(

@@ -4,8 +4,9 @@ import type { MachineHandle, VmFacts } from '../../vm/types';
 import { parameterInfo, parseParameter, type ParameterInfo, type Unit } from './catalogue';
 import { parameterDefault, type DefaultValue } from './defaults';
 import { nearest } from './nearest';
+import { executedParameter } from './rules';
 import { editableQuantity, formatQuantity, parseQuantity } from './units';
-import { sameValue } from './values';
+import { isNumber, sameValue } from './values';
 import { checkValue, typeText } from './valueTypes';
 import { splitWords } from './wordList';
 
@@ -127,7 +128,7 @@ function reportedShape(value: JsonValue | undefined): Shape | undefined {
 
 /** Why the user is asked before this is set, as one sentence; `undefined`: no need to ask. */
 export function needsConsent(name: string): string | undefined {
-  return name === 'cpr-exec-command'
+  return name === executedParameter
     ? 'At the end of a migration in mode cpr-exec QEMU executes this command in place of itself, ' +
         'with all of its rights, and a wrong command loses the guest.'
     : undefined;
@@ -196,8 +197,13 @@ export function formatParameterValue(description: ParameterDescription): string 
   if (typeof value === 'number' || typeof value === 'bigint') {
     return formatNumber(value, unit, description.info);
   }
-  if (typeof value === 'string') return value === '' ? 'empty' : value;
+  if (typeof value === 'string') return value === '' ? 'empty' : shownText(value);
   return value === null || isEmpty(value) ? 'empty' : stringifyJson(value);
+}
+
+/** A text as it is; in quotes where it would be taken for another, or for none. */
+function shownText(text: string): string {
+  return /^(empty|not set)$|^\s|\s$|\p{Cc}/u.test(text) ? JSON.stringify(text) : text;
 }
 
 function formatNumber(value: number | bigint, unit: Unit, info: ParameterInfo | undefined): string {
@@ -281,10 +287,6 @@ function readInteger(description: ParameterDescription, text: string): InputResu
 
 function standardOf({ default: standard }: ParameterDescription): JsonValue | undefined {
   return standard.kind === 'known' ? standard.value : undefined;
-}
-
-function isNumber(value: JsonValue | undefined): value is number | bigint {
-  return typeof value === 'number' || typeof value === 'bigint';
 }
 
 function readChoice(choices: readonly string[], text: string): InputResult {

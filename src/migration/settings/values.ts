@@ -21,6 +21,11 @@ export function sameValue(a: JsonValue | undefined, b: JsonValue | undefined): b
   return a === b;
 }
 
-function isNumber(value: JsonValue): value is number | bigint {
+export function isNumber(value: JsonValue | undefined): value is number | bigint {
   return typeof value === 'number' || typeof value === 'bigint';
+}
+
+/** A number without a fraction, of any size. */
+export function isInteger(value: JsonValue | undefined): value is number | bigint {
+  return typeof value === 'bigint' || Number.isInteger(value);
 }

@@ -2,6 +2,7 @@ import { stringifyJson, type JsonValue } from '../../qmp/json';
 import type { MachineSnapshot, VmFacts } from '../../vm/types';
 import {
   parameterGroups,
+  rangeText,
   type Need,
   type ParameterGroup,
   type ParameterGroupInfo,
@@ -14,7 +15,6 @@ import {
   needsConsent,
   type ParameterDescription,
 } from '../settings/parameters';
-import { formatQuantity, maxUint64 } from '../settings/units';
 import { sameValue } from '../settings/values';
 import type { PairView } from './context';
 import type { ViewNode } from './nodes';
@@ -178,7 +178,7 @@ function parameterFields(facts: VmFacts, description: ParameterDescription): rea
   // The values have a line of their own.
   fields.push(['Type', control === 'enum' ? 'one of several' : type]);
   if (choices.length > 0) fields.push(['Values', choices.join(', ')]);
-  if (info !== undefined) fields.push(...rangeFields(info, unit));
+  if (info !== undefined) fields.push(...rangeFields(info));
   fields.push(...defaultFields(description.default, format));
   if (info !== undefined) {
     fields.push(sinceField(info), ['Sides', sideWords[info.sides]], ...needFields(facts, info));
@@ -193,14 +193,10 @@ function parameterFields(facts: VmFacts, description: ParameterDescription): rea
   return fields;
 }
 
-function rangeFields({ range, powerOfTwo, zeroMeans }: ParameterInfo, unit: Unit): Field[] {
-  const parts: string[] = [];
-  if (range !== undefined) {
-    const { min, max } = range;
-    const least = formatQuantity(min, unit);
-    // The end of the type is no limit that anybody meets.
-    parts.push(max === maxUint64 ? `${least} or more` : `${least} to ${formatQuantity(max, unit)}`);
-  }
+function rangeFields(info: ParameterInfo): Field[] {
+  const { powerOfTwo, zeroMeans } = info;
+  const range = rangeText(info);
+  const parts = range === undefined ? [] : [range];
   if (powerOfTwo === true) parts.push('a power of two');
   if (zeroMeans !== undefined) parts.push(`0 means ${zeroMeans}`);
   return parts.length === 0 ? [] : [['Range', parts.join(', ')]];

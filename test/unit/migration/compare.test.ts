@@ -423,6 +423,21 @@ describe('the change that makes a machine like another', () => {
     assert.match(reasons['multifd-zlib-level'] ?? '', /between 0 and 9/);
   });
 
+  it('matches nothing of a machine that did not tell, and does not call it unset', () => {
+    const failures = { parameters: new QmpTimeoutError('query-migrate-parameters', 1) };
+    const from = changed(running, { 'downtime-limit': 5 });
+    const to: VmFacts = { ...waiting, parameters: {}, failures };
+    for (const [a, b] of [
+      [from, to],
+      [to, from],
+    ] as const) {
+      const { change, skipped } = changeToMatch(snapshotOf('a', a), snapshotOf('b', b));
+      assert.ok(!('downtime-limit' in change.parameters));
+      const found = skipped.find(({ name }) => name === 'downtime-limit');
+      assert.equal(found?.reason, 'It could not be read.');
+    }
+  });
+
   it('sets mode where it was named, if that QEMU knows the value', () => {
     const only = new Set(['mode', 'cpr-exec-command']);
     const to = snapshotOf('b', factsOf('11.1-stock'));
