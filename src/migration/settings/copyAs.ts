@@ -83,10 +83,15 @@ const qmp: Form = {
         ? [{ execute: 'migrate-set-capabilities', arguments: { capabilities: states } }]
         : []),
     ]
-      .map((command) => stringifyJson(command))
+      .map((command) => escaped(stringifyJson(command)))
       .join('\n');
   },
 };
+
+/** JSON escapes only some of what a terminal would act upon when the text is pasted. */
+function escaped(json: string): string {
+  return json.replace(/[\u007f-\u009f]/g, (unit) => `\\u00${unit.charCodeAt(0).toString(16)}`);
+}
 
 const hmp: Form = {
   parameter(name, value, { facts }) {
@@ -131,6 +136,10 @@ function hmpNumber(name: string, value: number | bigint): Written {
  * line as it is. That came for the sake of `cpr-exec-command`, so a QEMU has both or neither.
  */
 function hmpText(value: string, facts: VmFacts | undefined): Written {
+  if (Buffer.byteLength(value) > longestHmpText) {
+    return { reason: 'HMP cannot take a text of this length. Copy it as QMP.' };
+  }
+  if (unprintable.test(value)) return unpastable;
   if (/^[^\s"\p{Cc}][^\s\p{Cc}]*$/u.test(value)) return { text: value };
   if (facts === undefined || /\p{Cc}/u.test(value)) {
     return { reason: 'HMP cannot set a text like this. Copy it as QMP.' };
@@ -144,12 +153,22 @@ function hmpText(value: string, facts: VmFacts | undefined): Written {
     : { text: value };
 }
 
+/** A word has room for 1023 bytes in HMP, and a line that is typed for 4095. */
+const longestHmpText = 1000;
+
+/** What a terminal acts upon, or shows otherwise than it is. A line break in quotes is neither. */
+const unprintable = /[^\P{Cc}\n]|[\u2028-\u202e\u2066-\u2069]/u;
+const unpastable: Written = {
+  reason: 'A text with control characters cannot be pasted into a terminal. Copy it as QMP.',
+};
+
 /** The one list that HMP takes: as words in the manner of a shell. */
 function hmpCommand(words: readonly JsonValue[]): Written {
   if (words.length === 0) return { reason: 'HMP cannot set an empty list. Copy it as QMP.' };
   const texts = words.map(String);
-  return texts.some((text) => /\p{Cc}/u.test(text))
-    ? { reason: 'HMP cannot take control characters, such as line breaks. Copy it as QMP.' }
+  if (texts.some((text) => unprintable.test(text))) return unpastable;
+  return texts.some((text) => text.includes('\n'))
+    ? { reason: 'HMP cannot take line breaks. Copy it as QMP.' }
     : { text: texts.map(quoted).join(' ') };
 }
 
@@ -180,6 +199,7 @@ const global: Form = {
       return { reason: '-global can set neither lists nor structures, nor unset anything.' };
     }
     const text = typeof value === 'boolean' ? onOff(value) : String(value);
+    if (unprintable.test(text)) return unpastable;
     return { text: globalOption(property, text) };
   },
   capability(name, enabled, { facts }) {
@@ -215,6 +235,7 @@ const cli: Form = {
     if (description === undefined) return { reason: 'Nothing is known of this QEMU yet.' };
     const asked = { ...description, value };
     const text = editText(asked);
+    if (unprintable.test(text)) return unpastable;
     const read = parseParameterInput(asked, text);
     return read.ok && sameValue(read.value, value)
       ? { text: `${name}=${quoted(text)}` }

@@ -157,7 +157,7 @@ describe('cli settings', () => {
   it('keeps each setting on its own line, whatever its text holds', async () => {
     const server = await start();
     const { stdout } = await cli(['params', server.path, 'tls-hostname=a\nmax-bandwidth is 1']);
-    assert.equal(stdout, 'tls-hostname is a max-bandwidth is 1 (was empty).\n');
+    assert.equal(stdout, 'tls-hostname is "a\\nmax-bandwidth is 1" (was empty).\n');
     assert.equal(server.qemu.parameters['tls-hostname'], 'a\nmax-bandwidth is 1');
   });
 

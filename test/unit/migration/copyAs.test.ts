@@ -280,6 +280,21 @@ describe('settings copied', () => {
     }
   });
 
+  it('hold nothing that a terminal would act upon', () => {
+    for (const text of ['a\rb', 'a\tb', '\u001b[201~', '\u0015', '\u007f', '\u009b2J', '\u202eb']) {
+      for (const form of ['hmp', 'global', 'cli'] as const) {
+        assert.match(reasonOf(form, { 'tls-hostname': text }), /cannot be pasted/);
+      }
+      const json = textOf('qmp', { 'tls-hostname': text });
+      assert.doesNotMatch(json, /\p{Cc}/u);
+      assert.deepEqual(JSON.parse(json), {
+        execute: 'migrate-set-parameters',
+        arguments: { 'tls-hostname': text },
+      });
+    }
+    assert.match(reasonOf('hmp', { 'tls-hostname': 'é'.repeat(600) }), /of this length/);
+  });
+
   it('of a QEMU that nothing is known of are exact, or left out', () => {
     const snapshot = snapshotOf('vm', undefined);
     const selection = { parameters: { 'max-bandwidth': 5, 'tls-creds': 'a b' }, capabilities: {} };

@@ -197,6 +197,10 @@ describe('migration parameters', () => {
     assert.equal(shown('downtime-limit', 1500), '1.5 s');
     assert.equal(shown('cpu-throttle-tailslow'), 'off');
     assert.equal(shown('tls-creds'), 'empty');
+    // Not to be taken for a parameter that is empty or not set, nor for a text without blanks.
+    for (const text of ['empty', 'not set', ' a', 'a\nb']) {
+      assert.equal(shown('tls-hostname', text), JSON.stringify(text));
+    }
     assert.equal(shown('block-bitmap-mapping'), 'not set');
     assert.equal(shown('cpr-exec-command', ['/bin/q', '-m']), '["/bin/q","-m"]');
   });
