@@ -1,5 +1,6 @@
 import { effectiveChange, isEmptyChange, type SettingsChange } from '../migration/settings/change';
 import { checkChange, type SettingFinding } from '../migration/settings/findings';
+import { mergedChange } from '../migration/settings/settingsState';
 import type { VmFacts } from '../vm/types';
 
 /** A change together with what it needs. */
@@ -20,7 +21,7 @@ export function withFixes(facts: VmFacts, change: SettingsChange): CompletedChan
   let whole = change;
   for (let depth = 0; depth < deepest; depth += 1) {
     const fixes = checkChange(facts, whole).flatMap(({ fix }) => fix ?? []);
-    const next = [...fixes, change].reduce(merge, whole);
+    const next = mergedChange([whole, ...fixes, change]);
     const added = effectiveChange(facts, without(next, change));
     if (isEmptyChange(without(next, whole))) {
       const helps = checkChange(facts, next).every(({ level }) => level !== 'refuse');
@@ -50,13 +51,6 @@ export function judge(facts: VmFacts, change: SettingsChange): Verdict {
 /** The sentences of findings, each once. */
 export function textOf(findings: readonly SettingFinding[]): string {
   return [...new Set(findings.map(({ text }) => text))].join(' ');
-}
-
-function merge(a: SettingsChange, b: SettingsChange): SettingsChange {
-  return {
-    parameters: { ...a.parameters, ...b.parameters },
-    capabilities: { ...a.capabilities, ...b.capabilities },
-  };
 }
 
 /** The part of `a` whose names are not in `b`. */

@@ -13,6 +13,7 @@ import { copyAs, type CopyForm } from '../../migration/settings/copyAs';
 import type { DefaultValue } from '../../migration/settings/defaults';
 import { checkChange } from '../../migration/settings/findings';
 import { nearest } from '../../migration/settings/nearest';
+import { mergedChange } from '../../migration/settings/settingsState';
 import {
   describeParameter,
   describeParameters,
@@ -151,14 +152,21 @@ function copyEntries(
   { noun }: SettingKind,
   form: CopyForm,
 ): ReturnType<typeof copyAs> {
-  const values = entries.map(({ name, value }) => [name, value] as const);
   return copyAs(
     form,
     noun === 'parameter'
-      ? { parameters: Object.fromEntries(values), capabilities: {} }
+      ? {
+          parameters: Object.fromEntries(entries.map(({ name, value }) => [name, value])),
+          capabilities: {},
+        }
       : {
           parameters: {},
-          capabilities: Object.fromEntries(values.map(([name, value]) => [name, value === true])),
+          // What QEMU does not report is neither on nor off.
+          capabilities: Object.fromEntries(
+            entries.flatMap(({ name, value }) =>
+              typeof value === 'boolean' ? [[name, value] as const] : [],
+            ),
+          ),
         },
     snapshot,
   );
@@ -197,7 +205,7 @@ export async function changeSettings(
   const twice = named.find((name, index) => named.indexOf(name) !== index);
   if (twice !== undefined) throw new UsageError(`${twice} is named twice.`);
   const all = request.resetAll ? resetAll(entries, new Set(named)) : { names: [], kept: [] };
-  const wanted = merged([
+  const wanted = mergedChange([
     ...assignments.map(([name, text]) => kind.change(facts, name, text, allowExec)),
     ...[...request.reset, ...all.names].map((name) => toDefault(name, entries, kind)),
   ]);
@@ -281,19 +289,6 @@ function toDefault(
     throw new RefusedError(unsettableText(name));
   }
   return kind.changeTo(name, standard.value);
-}
-
-function merged(changes: readonly SettingsChange[]): SettingsChange {
-  return {
-    parameters: Object.assign(
-      {},
-      ...changes.map(({ parameters }) => parameters),
-    ) as SettingsChange['parameters'],
-    capabilities: Object.assign(
-      {},
-      ...changes.map(({ capabilities }) => capabilities),
-    ) as SettingsChange['capabilities'],
-  };
 }
 
 function parseAssignment(text: string): readonly [name: string, value: string] {

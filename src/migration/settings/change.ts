@@ -7,7 +7,9 @@ import { isForGood, readAgain, sendChange, verify } from './sendChange';
 import {
   effectiveChange,
   isEmptyChange,
+  mergedChange,
   namesOf,
+  noChange,
   settingsOf,
   type SettingsChange,
   type SettingsState,
@@ -126,14 +128,8 @@ function merged(requests: readonly ChangeRequest[]): readonly ChangeRequest[] {
   const byMachine = new Map<MachineId, ChangeRequest>();
   for (const { machine, change } of requests) {
     if (isEmptyChange(change)) continue;
-    const earlier = byMachine.get(machine.id)?.change;
-    byMachine.set(machine.id, {
-      machine,
-      change: {
-        parameters: { ...earlier?.parameters, ...change.parameters },
-        capabilities: { ...earlier?.capabilities, ...change.capabilities },
-      },
-    });
+    const earlier = byMachine.get(machine.id)?.change ?? noChange;
+    byMachine.set(machine.id, { machine, change: mergedChange([earlier, change]) });
   }
   return [...byMachine.values()];
 }

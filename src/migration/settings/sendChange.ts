@@ -10,6 +10,7 @@ import {
   reportedParameter,
   restorationTo,
   settingsOf,
+  withChange,
   type SettingsChange,
 } from './settingsState';
 
@@ -121,15 +122,7 @@ async function sendInOrder(
 
 /** What leads back to `before` from a state in which all of `change` is made. */
 function changeBack(before: VmFacts, change: SettingsChange): SettingsChange {
-  const made: VmFacts = {
-    ...before,
-    parameters: { ...before.parameters, ...change.parameters },
-    capabilities: before.capabilities.map(({ name, enabled }) => ({
-      name,
-      enabled: change.capabilities[name] ?? enabled,
-    })),
-  };
-  return restorationTo(settingsOf(before, namesOf(change)), made).change;
+  return restorationTo(settingsOf(before, namesOf(change)), withChange(before, change)).change;
 }
 
 /**

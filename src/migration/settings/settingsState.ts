@@ -27,6 +27,30 @@ export function isEmptyChange({ parameters, capabilities }: SettingsChange): boo
   return Object.keys(parameters).length === 0 && Object.keys(capabilities).length === 0;
 }
 
+/** All of the changes as one; where they meet, the later one counts. */
+export function mergedChange(changes: readonly SettingsChange[]): SettingsChange {
+  return changes.reduce(
+    (sum, { parameters, capabilities }) => ({
+      parameters: { ...sum.parameters, ...parameters },
+      capabilities: { ...sum.capabilities, ...capabilities },
+    }),
+    noChange,
+  );
+}
+
+/** The facts as they would be after the change, if QEMU took it as it is. */
+export function withChange(facts: VmFacts, { parameters, capabilities }: SettingsChange): VmFacts {
+  const states = new Map(Object.entries(capabilities));
+  return {
+    ...facts,
+    parameters: { ...facts.parameters, ...parameters },
+    capabilities: facts.capabilities.map(({ name, enabled }) => ({
+      name,
+      enabled: states.get(name) ?? enabled,
+    })),
+  };
+}
+
 /** The names in a change or a state. */
 export function namesOf({ parameters, capabilities }: SettingsState): {
   readonly parameters: readonly string[];

@@ -4,10 +4,9 @@ import { isEmptyChange, type SettingsChange } from '../../migration/settings/cha
 import type { DefaultValue } from '../../migration/settings/defaults';
 import type { SettingsHistory } from '../../migration/settings/history';
 import { describeParameter, describeParameters } from '../../migration/settings/parameters';
-import { restorationTo } from '../../migration/settings/settingsState';
+import { mergedChange, noChange, restorationTo } from '../../migration/settings/settingsState';
 import { sameValue } from '../../migration/settings/values';
 import type { ViewNode } from '../../migration/view/nodes';
-import type { JsonValue } from '../../qmp/json';
 import type { MachineRegistry } from '../../vm/registry';
 import type { MachineHandle, VmFacts } from '../../vm/types';
 import type { CommandRunner, CommandTarget } from '../command';
@@ -112,7 +111,7 @@ export class ResetCommands implements Contribution {
   ): Promise<void> {
     const requests = chosen.map(({ machine, resets }) => ({
       machine,
-      change: together(resets.map(({ change }) => change)),
+      change: mergedChange(resets.map(({ change }) => change)),
       names: resets.flatMap(({ name, change }) => (isEmptyChange(change) ? [] : [name])),
     }));
     const changing = requests.filter(({ change }) => !isEmptyChange(change));
@@ -139,19 +138,6 @@ export class ResetCommands implements Contribution {
   }
 }
 
-function together(changes: readonly SettingsChange[]): SettingsChange {
-  return {
-    parameters: Object.assign({}, ...changes.map(({ parameters }) => parameters)) as Record<
-      string,
-      JsonValue
-    >,
-    capabilities: Object.assign({}, ...changes.map(({ capabilities }) => capabilities)) as Record<
-      string,
-      boolean
-    >,
-  };
-}
-
 /** Every setting that has another value than its default. */
 function changedSettings(facts: VmFacts): readonly Reset[] {
   const names = (all: readonly { name: string; changed: boolean }[]): string[] =>
@@ -170,7 +156,7 @@ function resetOfParameter(facts: VmFacts, name: string): Reset | undefined {
   const { change, cannotUnset } =
     standard.kind === 'known' && notEditableReason === undefined
       ? restorationTo({ parameters: { [name]: goal }, capabilities: {} }, facts)
-      : nothing;
+      : { change: noChange, cannotUnset: [] };
   return {
     name,
     change,
@@ -200,8 +186,6 @@ function resetOfCapability(facts: VmFacts, name: string): Reset | undefined {
     refusal: whyUnknown(name, standard),
   };
 }
-
-const nothing = { change: { parameters: {}, capabilities: {} }, cannotUnset: [] };
 
 function whyUnknown(name: string, standard: DefaultValue): string | undefined {
   return standard.kind === 'known'

@@ -11,7 +11,7 @@ import * as z from 'zod/mini';
 import { settingsDocument } from '../../migration/pair/document';
 import { planProfile } from '../../migration/profiles/apply';
 import type { Profile } from '../../migration/profiles/types';
-import type { SettingsChange } from '../../migration/settings/change';
+import { withChange } from '../../migration/settings/settingsState';
 import type { MachineRegistry, RegistryChange } from '../../vm/registry';
 import type { MachineId, MachineSnapshot, VmFacts } from '../../vm/types';
 import type { Contribution } from '../contribution';
@@ -214,18 +214,6 @@ export class SettingsDocuments implements TextDocumentContentProvider, Contribut
     }
     return withChange(facts, change);
   }
-}
-
-/** The facts as they would be after the change. */
-function withChange(facts: VmFacts, { parameters, capabilities }: SettingsChange): VmFacts {
-  return {
-    ...facts,
-    parameters: { ...facts.parameters, ...parameters },
-    capabilities: facts.capabilities.map(({ name, enabled }) => ({
-      name,
-      enabled: capabilities[name] ?? enabled,
-    })),
-  };
 }
 
 function hasProfile(...sides: readonly Shown[]): boolean {

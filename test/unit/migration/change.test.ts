@@ -14,6 +14,7 @@ import {
   type SettingsChange,
 } from '../../../src/migration/settings/change';
 import { SettingsRefusedError } from '../../../src/migration/settings/findings';
+import { mergedChange, withChange } from '../../../src/migration/settings/settingsState';
 import { QmpClosedError, QmpCommandError, QmpTimeoutError } from '../../../src/qmp/errors';
 import { isArray, isObject, type JsonObject, type JsonValue } from '../../../src/qmp/json';
 import type { MachineRegistry } from '../../../src/vm/registry';
@@ -653,6 +654,27 @@ describe('changes of settings', () => {
       }),
       { numRuns: 150 },
     );
+  });
+});
+
+describe('changes', () => {
+  it('are one, in which the later value counts, whatever a setting is called', () => {
+    const named = (value: JsonValue): JsonObject =>
+      Object.fromEntries(['__proto__', 'constructor', 'a'].map((name) => [name, value]));
+    const merged = mergedChange([change(named(1), { b: true }), change(named(2), { c: false })]);
+    assert.deepEqual(Object.entries(merged.parameters), Object.entries(named(2)));
+    assert.deepEqual(merged.capabilities, { b: true, c: false });
+  });
+
+  it('shown as made leave all else as it was', () => {
+    const facts = factsOf('local');
+    const capabilities = [...facts.capabilities, { name: 'constructor', enabled: false }];
+    const made = withChange({ ...facts, capabilities }, change({ mode: 'x' }, { events: true }));
+    assert.deepEqual(made.parameters, { ...facts.parameters, mode: 'x' });
+    const differing = made.capabilities.filter(
+      ({ enabled }, index) => enabled !== capabilities[index]?.enabled,
+    );
+    assert.deepEqual(differing, [{ name: 'events', enabled: true }]);
   });
 });
 
