@@ -227,6 +227,31 @@ describe('changes of settings on real QEMUs', () => {
       assert.deepEqual(await stateOf(a.qemu), before);
     });
 
+    it(`${version}: refused leave what QEMU cannot unset as it was`, async () => {
+      const { vms, history } = await start(version, first, second);
+      const [a, b] = vms;
+      assert.ok(a && b);
+      const before = await Promise.all(vms.map(({ qemu }) => stateOf(qemu)));
+      const mapping = [{ 'node-name': 'n', alias: 'a', bitmaps: [] }];
+      const mapped = { 'block-bitmap-mapping': mapping };
+      // QEMU does not take these two together.
+      const refused = { 'background-snapshot': true, 'postcopy-ram': true };
+      for (const requests of [
+        [{ machine: a.machine, change: change({ ...mapped, 'downtime-limit': 5 }, refused) }],
+        [
+          { machine: a.machine, change: change(mapped) },
+          { machine: b.machine, change: change({ 'downtime-limit': 5 }, refused) },
+        ],
+      ]) {
+        await assert.rejects(history.perform('x', requests), (error) => {
+          assert.ok(error instanceof SettingsNotAppliedError);
+          assert.deepEqual(error.notPutBack, []);
+          return true;
+        });
+        assert.deepEqual(await Promise.all(vms.map(({ qemu }) => stateOf(qemu))), before);
+      }
+    });
+
     it(`${version}: of what was not set before are emptied when undone`, async () => {
       const { vms, history } = await start(version, first);
       const [a] = vms;
@@ -348,6 +373,60 @@ describe('changes of settings on real QEMUs', () => {
     );
     assert.equal(await parameterOf(again, 'downtime-limit'), 5);
     assert.equal(history.last, undefined);
+  });
+
+  it('11.1: on a QEMU that came a moment ago are undone, as its own', async () => {
+    const { vms, history } = await start('11.1', first, second);
+    const [a, b] = vms;
+    assert.ok(a && b);
+    b.qemu.kill('SIGKILL');
+    await b.qemu.exited;
+    const { build, directory, name } = b.qemu;
+    const isBack = new Promise<void>((resolve) => {
+      const listening = b.machine.onDidChange(() => {
+        if (b.machine.snapshot.state.kind !== 'ready') return;
+        listening.dispose();
+        resolve();
+      });
+    });
+    const again = await startQemu({ build, directory, name, guest: 'none', incoming: true });
+    ends.push(() => again.stop());
+    await isBack;
+    const wanted = change({ 'downtime-limit': 5 });
+    const step = await history.perform(
+      'both',
+      vms.map(({ machine }) => ({ machine, change: wanted })),
+    );
+    assert.deepEqual(
+      step?.sides.map(({ process }) => process?.pid),
+      [a.qemu.pid, again.pid],
+    );
+    await history.undo();
+    for (const qemu of [a.qemu, again]) {
+      assert.equal(await parameterOf(qemu, 'downtime-limit'), 300);
+    }
+  });
+
+  it('11.1: are undone on one machine when the other has ended', async () => {
+    const { vms, history } = await start('11.1', first, second);
+    const [a, b] = vms;
+    assert.ok(a && b);
+    const before = await stateOf(a.qemu);
+    const wanted = change({ 'downtime-limit': 5 }, { events: true });
+    await history.perform(
+      'both',
+      vms.map(({ machine }) => ({ machine, change: wanted })),
+    );
+    const { closed } = b.machine.connection();
+    b.qemu.kill('SIGKILL');
+    await b.qemu.exited;
+    await closed;
+    await assert.rejects(
+      history.undo(),
+      (error) => error instanceof UndoImpossibleError && error.others.length === 1,
+    );
+    await history.undo();
+    assert.deepEqual(await stateOf(a.qemu), before);
   });
 });
 
