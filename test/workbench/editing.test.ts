@@ -101,7 +101,10 @@ for (const build of ['local', 'backend-transfer'] as const) {
       bench.prompts.willType('2G');
       await edit('max-bandwidth');
       const [field] = bench.prompts.inputs;
-      assert.match(field?.prompt ?? '', / · in bytes\/s · 0: no limit · default: 128 MiB\/s$/);
+      assert.match(
+        field?.prompt ?? '',
+        / · a number alone is in bytes\/s · 0: no limit · default: 128 MiB\/s$/,
+      );
       assert.equal(field?.value, '1 GiB/s');
       assert.deepEqual(
         field.suggestions?.map(({ text }) => text),

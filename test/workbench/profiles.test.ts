@@ -189,16 +189,20 @@ describe('profiles', () => {
       assert.match(bench.prompts.messages.at(-1)?.text ?? '', /Nothing to change: web-1/);
     });
 
-    it('applies nothing when it does not fit one side, and says why', async () => {
+    it('cannot be chosen when it does not fit one side, and says why', async () => {
       await write(good);
       const { source, target } = await pair('11.1-stock');
       const before = [settingsOf(source), settingsOf(target)];
-      bench.prompts.willPick('Both sides').willPick('Quick');
+      bench.prompts.willPick('Both sides').willPick(undefined);
       await commands.executeCommand(CommandId.applyProfile, source.path);
-      assert.equal(offered()[0]?.description, 'does not fit web-1-new');
-      assert.match(bench.prompts.onlyMessage.text, /no backend transfer/);
-      assert.equal(bench.prompts.onlyMessage.severity, 'error');
+      const quick = offered().find(({ label }) => label === 'Quick');
+      assert.equal(quick?.description, 'does not fit web-1-new');
+      assert.match(quick.refusal ?? '', /no backend transfer/);
       assert.deepEqual([settingsOf(source), settingsOf(target)], before);
+      // A difference can be looked at all the same.
+      bench.prompts.willPick(undefined);
+      await commands.executeCommand(CommandId.compareProfile, target.path);
+      assert.equal(offered().find(({ label }) => label === 'Quick')?.refusal, undefined);
     });
 
     it('puts everything back when QEMU refuses a part', async () => {

@@ -177,12 +177,14 @@ describe('tree of machines', () => {
       title: '[x](command:a) *b* $(zap)',
       fields: [['path', '<img src=x> [y](https://example.org)']],
       note: '[n](https://example.org) and a lone ` backtick',
+      stepsTitle: 'In this order:',
       steps: ['![s](https://example.org/s.png)'],
       warnings: ['Type `-device *x*,[y](z)` now, not `` or <b>'],
     });
     assert.doesNotMatch(markdown.value, /(?<!\\)\[[xyns]\]\((?!z\))|[^\\]\*b|(?<!\\)<b>|lone `/);
     assert.match(markdown.value, /Type `-device \*x\*,\[y\]\(z\)` now/, 'what is to be typed');
     assert.doesNotMatch(markdown.value, /(?<!\\)\$\(zap\)/);
+    assert.match(markdown.value, /In this order:\n\n1\. /, 'nothing comes between');
     assert.notEqual(markdown.supportHtml, true);
   });
 });

@@ -82,8 +82,8 @@ function bothSides(snapshot: MachineSnapshot, pair: PairView, own: string): Both
   }
   const ends = endsOf(snapshot, pair);
   const known = ends && pairBackendTransfer(ends.source, ends.target);
-  const theirs = offer.kind === 'absent' ? 'not there' : lookOf(offer).state;
-  const same = own === theirs && offer.kind !== 'absent';
+  const theirs = lookOf(offer).state;
+  const same = own === theirs;
   const problems = known?.state === 'on' ? known.problems.length : 0;
   return {
     state: same
@@ -172,10 +172,14 @@ function fieldsOf(
 function orderOf(
   offer: BackendTransfer,
   both: PairBackendTransfer | undefined,
-): Pick<Tooltip, 'body' | 'steps'> {
+): Pick<Tooltip, 'body' | 'stepsTitle' | 'steps'> {
   return both === undefined || both.order.length === 0
     ? { body: `${meaning}\n\n${orderText(offer)}` }
-    : { body: `${meaning} It takes these steps:`, steps: both.order };
+    : {
+        body: meaning,
+        stepsTitle: 'It takes these steps; "Migrate to..." does all but the first and the last.',
+        steps: both.order,
+      };
 }
 
 function orderText(offer: BackendTransfer): string {

@@ -5,6 +5,7 @@ import type { ViewNode } from './nodes';
 import { capabilityNow } from './parameterNodes';
 import {
   defaultFields,
+  explanationOf,
   markWarnings,
   settingDescription,
   settingSpoken,
@@ -64,7 +65,7 @@ function capabilityNode(
     description: settingDescription(look),
     tooltip: {
       title: name,
-      body: info?.details ?? 'This capability is new to this extension.',
+      body: explanationOf(info, 'This capability is new to this extension.'),
       fields: capabilityFields(facts, description),
       warnings: markWarnings(description),
     },

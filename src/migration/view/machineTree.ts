@@ -5,7 +5,7 @@ import { capabilitiesNode } from './capabilityNodes';
 import type { MachineContext } from './context';
 import { migrationNode, runSummary } from './migrationNodes';
 import type { NodeIcon, Tooltip, ViewNode } from './nodes';
-import { otherLabel, pairNode } from './pairNodes';
+import { canSwitch, endsOf, otherLabel, pairNode } from './pairNodes';
 import { parametersNode } from './parameterNodes';
 import { closeText, explainClose } from './words';
 
@@ -21,6 +21,7 @@ export function buildMachineNode(
 ): ViewNode {
   const look = lookOf(snapshot, context);
   const paired = pairText(context);
+  const ends = context.pair && endsOf(snapshot, context.pair);
   return {
     id: `vm:${snapshot.id}`,
     kind: 'machine',
@@ -36,6 +37,7 @@ export function buildMachineNode(
       snapshot.origin,
       ...look.tags,
       paired === undefined ? 'unpaired' : 'paired',
+      ...(ends !== undefined && canSwitch(ends) ? ['switchable'] : []),
     ],
     spoken: [
       snapshot.label,

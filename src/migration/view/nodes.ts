@@ -64,6 +64,8 @@ export interface Tooltip {
   readonly body?: string;
   /** A paragraph that may hold text of the user or of QEMU. */
   readonly note?: string;
+  /** Our own Markdown, right above the steps. */
+  readonly stepsTitle?: string;
   /** To be done one after the other. */
   readonly steps?: readonly string[];
   readonly fields?: readonly (readonly [name: string, value: string])[];

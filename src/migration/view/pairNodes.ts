@@ -6,6 +6,7 @@ import {
   type Comparison,
   type Meaning,
 } from '../pair/compare';
+import { backendTransferOf } from '../settings/backendTransfer';
 import { isEmptyChange } from '../settings/change';
 import type { PairView } from './context';
 import type { NodeIcon, ViewNode } from './nodes';
@@ -46,8 +47,9 @@ export function pairNode(snapshot: MachineSnapshot, pair: PairView): ViewNode {
     id: `vm:${snapshot.id}/pair`,
     kind: 'pair',
     machineId: snapshot.id,
-    label: `${from} → ${to}`,
-    description: words,
+    // Names are long and rows short: what is to be done comes first.
+    label: 'Pair',
+    description: `${words} · ${from} → ${to}`,
     icon,
     tooltip: {
       title: `Pair: ${from} → ${to}`,
@@ -64,6 +66,7 @@ export function pairNode(snapshot: MachineSnapshot, pair: PairView): ViewNode {
       'paired',
       pair.role,
       ...(ends !== undefined && comparison !== undefined && canMatch(ends) ? ['different'] : []),
+      ...(ends !== undefined && canSwitch(ends) ? ['switchable'] : []),
     ],
     spoken: `Pair, ${from} to ${to}, ${words}`,
     children,
@@ -93,6 +96,11 @@ function canMatch({ source, target }: Ends): boolean {
   return !isEmptyChange(changeToMatch(source, target).change);
 }
 
+/** Whether backend transfer can be switched on both sides at once. */
+export function canSwitch({ source, target }: Ends): boolean {
+  return [source, target].every((side) => backendTransferOf(side)?.kind === 'boolean');
+}
+
 interface Look {
   readonly words: string;
   readonly icon: NodeIcon;
@@ -107,7 +115,7 @@ function lookOf(comparison: Comparison | undefined): Look {
   if (problems > 0) {
     const count = problems === all ? plural(problems) : `${problems} of ${plural(all)}`;
     return {
-      words: `${count} must be resolved`,
+      words: `${count} to resolve`,
       icon: { codicon: 'warning', color: 'problemsWarningIcon.foreground' },
     };
   }

@@ -22,6 +22,7 @@ import {
   changeIcon,
   copyTextOf,
   defaultFields,
+  explanationOf,
   markWarnings,
   settingDescription,
   settingSpoken,
@@ -110,9 +111,10 @@ function parameterNode(
     icon: changeIcon(changed),
     tooltip: {
       title: name,
-      body:
-        info?.details ??
+      body: explanationOf(
+        info,
         'This parameter is new to this extension; QEMU’s own type decides what it takes.',
+      ),
       fields: parameterFields(facts, description),
       warnings: [
         ...[description.notEditableReason, needsConsent(name)].filter((text) => text !== undefined),

@@ -44,6 +44,14 @@ export function settingSpoken({ name, text, changedFrom, ...marks }: SettingLook
   return [name, shortened(text), ...standard, ...marksOf(marks)].join(', ');
 }
 
+/** What a setting is, then what to know of it: Markdown of ours, for a tooltip. */
+export function explanationOf(
+  info: { readonly summary: string; readonly details: string } | undefined,
+  unknown: string,
+): string {
+  return info === undefined ? unknown : `${info.summary}.\n\n${info.details}`;
+}
+
 function marksOf({
   unstable,
   deprecated,

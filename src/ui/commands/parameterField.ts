@@ -32,10 +32,10 @@ export function judgeValue(
 
 /** `summary · unit · range · default`, as far as they are known, and how to write it. */
 export function promptText(description: ParameterDescription): string {
-  const { info } = description;
+  const { info, typeText } = description;
   return [
     ...marks(description),
-    info?.summary,
+    info === undefined ? l10n.t('new to this extension: {0}', typeText) : info.summary,
     rangeText(description),
     howToWrite(description),
     defaultText(description),
@@ -51,9 +51,22 @@ function marks({ unstable, deprecated }: ParameterDescription): readonly string[
 /** Ends of ranges from here on are only those of the number's type and tell nobody anything. */
 const unlimited = 2n ** 53n;
 
+/** What a number without a unit is taken for. */
+const bareUnits: Readonly<Record<ParameterDescription['unit'], string | undefined>> = {
+  bytes: 'bytes',
+  'bytes/s': 'bytes/s',
+  ms: 'ms',
+  percent: '%',
+  'MB/s': 'MiB/s',
+  count: undefined,
+  level: undefined,
+  none: undefined,
+};
+
 function rangeText({ control, unit, info, ...rest }: ParameterDescription): string | undefined {
   if (control !== 'integer') return undefined;
-  const words = unit === 'none' || unit === 'count' ? undefined : l10n.t('in {0}', unit);
+  const bare = bareUnits[unit];
+  const words = bare === undefined ? undefined : l10n.t('a number alone is in {0}', bare);
   const format = (value: bigint): string =>
     formatParameterValue({ ...rest, control, unit, info: undefined, value });
   const range =
@@ -80,8 +93,9 @@ function howToWrite({ control, nullable, typeText }: ParameterDescription): stri
 }
 
 function defaultText(description: ParameterDescription): string | undefined {
-  const { default: standard } = description;
-  return standard.kind === 'known'
+  const { default: standard, nullable } = description;
+  // How to clear it is said already.
+  return standard.kind === 'known' && !(nullable && standard.value === '')
     ? l10n.t('default: {0}', formatParameterValue({ ...description, value: standard.value }))
     : undefined;
 }

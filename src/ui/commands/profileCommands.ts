@@ -16,9 +16,11 @@ import { FileProblems, reveal } from '../profiles/fileProblems';
 import type { LoadedProfiles, ProfileLibrary } from '../profiles/profileLibrary';
 import {
   countChanges,
+  misfitsIn,
   namesOf,
   type PlannedSide,
   planSides,
+  problemsIn,
   ProfileQuestions,
   type Scope,
   settingsIn,
@@ -122,7 +124,7 @@ export class ProfileCommands implements Contribution {
           return 'next';
         },
       },
-      this.profileQuestion(draft, loaded, (targets) =>
+      this.profileQuestion(draft, loaded, true, (targets) =>
         l10n.t('Apply Profile to {0}', namesOf(targets)),
       ),
       {
@@ -180,7 +182,7 @@ export class ProfileCommands implements Contribution {
     const loaded = await this.load();
     const answered = await askSteps([
       this.machineQuestion(draft, draft.machine === undefined, l10n.t('Compare with Profile')),
-      this.profileQuestion(draft, loaded, (targets) =>
+      this.profileQuestion(draft, loaded, false, (targets) =>
         l10n.t('Compare {0} with Profile', namesOf(targets)),
       ),
     ]);
@@ -332,6 +334,7 @@ export class ProfileCommands implements Contribution {
   private profileQuestion(
     draft: Draft,
     loaded: LoadedProfiles,
+    toApply: boolean,
     title: (targets: readonly ProfileTarget[]) => string,
   ): StepQuestion {
     return {
@@ -345,6 +348,7 @@ export class ProfileCommands implements Contribution {
           title(targets),
           step,
           profile,
+          toApply,
         );
         if (answer === undefined || answer === back) return answer;
         draft.profile = answer;
@@ -356,12 +360,7 @@ export class ProfileCommands implements Contribution {
 
 /** @throws {ProfileNotApplicableError} when it cannot be applied to all of them */
 function refuseMisfits({ name }: Profile, sides: readonly PlannedSide[]): void {
-  const misfits = sides.filter(({ plan }) => plan.problems.length > 0);
+  const misfits = misfitsIn(sides);
   if (misfits.length === 0) return;
-  const problems = misfits.flatMap(({ machine, plan }) =>
-    plan.problems.map((problem) =>
-      sides.length > 1 ? l10n.t('{0}: {1}', machine.snapshot.label, problem) : problem,
-    ),
-  );
-  throw new ProfileNotApplicableError(name, namesOf(misfits), problems);
+  throw new ProfileNotApplicableError(name, namesOf(misfits), problemsIn(misfits));
 }

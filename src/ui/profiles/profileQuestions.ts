@@ -59,8 +59,22 @@ export function planSides(
   });
 }
 
-export function changedSides(sides: readonly PlannedSide[]): readonly PlannedSide[] {
+function changedSides(sides: readonly PlannedSide[]): readonly PlannedSide[] {
   return sides.filter(({ plan }) => !isEmptyChange(plan.change));
+}
+
+/** Those that the profile cannot be applied to. */
+export function misfitsIn(sides: readonly PlannedSide[]): readonly PlannedSide[] {
+  return sides.filter(({ plan }) => plan.problems.length > 0);
+}
+
+/** Why, as sentences; of several machines with the name of each. */
+export function problemsIn(misfits: readonly PlannedSide[]): readonly string[] {
+  return misfits.flatMap(({ machine, plan }) =>
+    plan.problems.map((problem) =>
+      misfits.length > 1 ? l10n.t('{0}: {1}', machine.snapshot.label, problem) : problem,
+    ),
+  );
 }
 
 /** `web-1`, `web-1 and web-1-new`. */
@@ -116,21 +130,26 @@ export class ProfileQuestions {
     });
   }
 
+  /** @param toApply those that do not fit are refused, not only marked, and stand last */
   askProfile(
     { file, builtin, place }: LoadedProfiles,
     targets: readonly ProfileTarget[],
     title: string,
     step: Step,
     active: Profile | undefined,
+    toApply: boolean,
   ): Promise<Profile | Back | undefined> {
     const own = file?.profiles ?? [];
-    const ownGroup = file === undefined ? '' : shortName(file.uri);
+    const itemsOf = (profiles: readonly Profile[], group: string): PromptItem<Profile>[] =>
+      profiles
+        .map((profile) => this.profileItem(profile, targets, group, toApply))
+        .sort((a, b) => Number('refusal' in a) - Number('refusal' in b));
     return this.prompts.pick({
       title,
       placeholder: place.kind === 'none' ? place.reason : l10n.t('Which profile?'),
       items: [
-        ...own.map((profile) => this.profileItem(profile, targets, ownGroup)),
-        ...builtin.map((profile) => this.profileItem(profile, targets, l10n.t('built in'))),
+        ...itemsOf(own, file === undefined ? '' : shortName(file.uri)),
+        ...itemsOf(builtin, l10n.t('built in')),
       ],
       active: [...own, ...builtin].find(
         ({ name, origin }) => name === active?.name && origin === active.origin,
@@ -143,9 +162,10 @@ export class ProfileQuestions {
     profile: Profile,
     targets: readonly ProfileTarget[],
     group: string,
+    toApply: boolean,
   ): PromptItem<Profile> {
     const sides = planSides(profile, targets);
-    const misfit = sides.find(({ plan }) => plan.problems.length > 0);
+    const misfits = misfitsIn(sides);
     const count = countChanges(sides);
     return {
       label: profile.name,
@@ -153,10 +173,9 @@ export class ProfileQuestions {
       group,
       icon: profile.origin === 'file' ? 'bookmark' : 'book',
       description:
-        misfit !== undefined
-          ? l10n.t('does not fit {0}', misfit.machine.snapshot.label)
-          : changesText(count),
+        misfits.length > 0 ? l10n.t('does not fit {0}', namesOf(misfits)) : changesText(count),
       ...(profile.description !== undefined && { detail: profile.description }),
+      ...(toApply && misfits.length > 0 && { refusal: problemsIn(misfits).join(' ') }),
       button: {
         icon: 'diff',
         tooltip: l10n.t('Show the Difference'),

@@ -79,6 +79,7 @@ export function toMarkdown(tooltip: Tooltip): MarkdownString {
     markdown.appendMarkdown('\n\n$(warning) ');
     appendProse(markdown, warning);
   }
+  if (tooltip.stepsTitle !== undefined) markdown.appendMarkdown(`\n\n${tooltip.stepsTitle}`);
   for (const [index, step] of (tooltip.steps ?? []).entries()) {
     markdown.appendMarkdown(index === 0 ? '\n\n1. ' : `\n${index + 1}. `);
     appendProse(markdown, step);

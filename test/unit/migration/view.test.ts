@@ -79,6 +79,16 @@ describe('the rows of a machine', () => {
     });
   }
 
+  it('say first what a setting is, then what to know of it', () => {
+    const rows = rowsIn(buildMachineNode(machineWith()));
+    for (const [label, summary] of [
+      ['max-bandwidth', /^The most that the source sends per second/],
+      ['multifd', /^Send memory over several connections at once\.\n\n/],
+    ] as const) {
+      assert.match(rows.find((row) => row.label === label)?.tooltip?.body ?? '', summary);
+    }
+  });
+
   it('of two machines never share an id', () => {
     const trees = ['a', 'b'].map((name) => buildMachineNode(snapshotOf(name, running)));
     const ids = trees.flatMap((tree) => rowsIn(tree).map(({ id }) => id));

@@ -48,7 +48,8 @@ describe('the row of a pair', () => {
       rowOf(tree, 'pair'),
     );
     assert.ok(here && there);
-    assert.equal(here.label, 'a → b');
+    assert.equal(here.label, 'Pair');
+    assert.equal(here.spoken, 'Pair, a to b, 1 difference to resolve');
     assert.deepEqual([here.label, here.description], [there.label, there.description]);
     assert.notEqual(here.id, there.id);
     assert.deepEqual(
@@ -60,7 +61,7 @@ describe('the row of a pair', () => {
   it('puts first what must be resolved, and says why with both values', () => {
     const facts = changed(multifd, { 'max-bandwidth': 0 });
     const pair = rowOf(treesOf(pairOf(facts, multifdTarget))[0], 'pair');
-    assert.equal(pair.description, '1 of 2 differences must be resolved');
+    assert.equal(pair.description, '1 of 2 differences to resolve · a → b');
     assert.ok(pair.tags.includes('different') && pair.tags.includes('paired'));
     const [first, second] = pair.children;
     assert.equal(first?.label, 'multifd-channels');
@@ -86,12 +87,12 @@ describe('the row of a pair', () => {
     const bandwidth = changed(sourceFacts, { 'max-bandwidth': 0, 'downtime-limit': 7 });
     const words = (source: VmFacts): string | undefined =>
       rowOf(treesOf(pairOf(source, targetFacts))[0], 'pair').description;
-    assert.equal(words(bandwidth), '2 differences, none matters');
+    assert.equal(words(bandwidth), '2 differences, none matters · a → b');
     assert.equal(
       words(changed(sourceFacts, { 'max-bandwidth': 0 })),
-      '1 difference, it does not matter',
+      '1 difference, it does not matter · a → b',
     );
-    assert.equal(words(sourceFacts), 'no differences');
+    assert.equal(words(sourceFacts), 'no differences · a → b');
     const tags = rowOf(treesOf(pairOf(sourceFacts, targetFacts))[0], 'pair').tags;
     assert.ok(!tags.includes('different'), 'offers to apply what is equal');
   });
@@ -109,6 +110,15 @@ describe('the row of a pair', () => {
     assert.match(JSON.stringify(transfer?.tooltip), /does not have it/);
   });
 
+  it('offers to switch backend transfer only where both sides can', () => {
+    const offered = (target: VmFacts): readonly boolean[] =>
+      treesOf(pairOf(sourceFacts, target)).flatMap((tree) =>
+        [tree, rowOf(tree, 'pair')].map(({ tags }) => tags.includes('switchable')),
+      );
+    assert.deepEqual(offered(targetFacts), [true, true, true, true]);
+    assert.deepEqual(offered(factsOf('11.1-stock', waiting)), [false, false, false, false]);
+  });
+
   it('says so while the other side is not there', () => {
     const lost = { kind: 'lost', reason: { kind: 'peer-closed' } } as const;
     for (const sides of [
@@ -116,13 +126,13 @@ describe('the row of a pair', () => {
       pairOf(sourceFacts, targetFacts, { state: lost }),
     ]) {
       const [tree] = treesOf(sides);
-      assert.equal(rowOf(tree, 'pair').description, 'other side not connected');
+      assert.equal(rowOf(tree, 'pair').description, 'other side not connected · a → b');
       assert.match(rowOf(tree, 'backend-transfer').description ?? '', /^off here, b not connected/);
     }
     const alone = buildMachineNode(snapshotOf('a', sourceFacts), {
       pair: { role: 'source', otherId: '/run/gone.qmp', other: undefined },
     });
-    assert.equal(rowOf(alone, 'pair').label, 'a → gone.qmp');
+    assert.match(rowOf(alone, 'pair').description ?? '', / · a → gone\.qmp$/);
     assert.match(alone.description ?? '', /→ gone\.qmp$/);
   });
 
@@ -163,7 +173,7 @@ describe('the row of a pair', () => {
       equal.map((tree, index) =>
         changedNodes(before[index] ?? tree, tree).map(({ kind, label }) => `${kind} ${label}`),
       ),
-      [['pair a → b', 'parameter multifd-channels'], ['pair a → b']],
+      [['pair Pair', 'parameter multifd-channels'], ['pair Pair']],
     );
   });
 });
@@ -187,7 +197,10 @@ describe('backend transfer of a pair', () => {
 
   it('tells a side that has none', () => {
     const stock = factsOf('11.1-stock', waiting);
-    assert.equal(transfer(sourceFacts, stock), 'off here, not there on b · parameter "local"');
+    assert.equal(
+      transfer(sourceFacts, stock),
+      'off here, not in this QEMU on b · parameter "local"',
+    );
   });
 
   it('has the order and what is in the way in its tooltip, and advice on the devices', () => {
