@@ -1,22 +1,10 @@
 import { l10n } from 'vscode';
 import type { SettingsChange, SettingsState } from '../migration/settings/change';
-import { describeParameter, formatParameterValue } from '../migration/settings/parameters';
-import type { JsonValue } from '../qmp/json';
+import { parameterValueText } from '../migration/settings/parameters';
 import type { VmFacts } from '../vm/types';
 
 /** More names than this are only counted. */
 const mostNamed = 3;
-
-/** `128 MiB/s`, `on`, `not set`: a parameter's value as people read it. */
-export function valueText(facts: VmFacts, name: string, value: JsonValue | undefined): string {
-  const description = describeParameter(facts, name);
-  if (description !== undefined) return formatParameterValue({ ...description, value });
-  return value === undefined ? l10n.t('not set') : JSON.stringify(value, bigintAsText);
-}
-
-function bigintAsText(_name: string, value: unknown): unknown {
-  return typeof value === 'bigint' ? String(value) : value;
-}
 
 export function stateText(enabled: boolean | undefined): string {
   if (enabled === undefined) return l10n.t('not set');
@@ -53,21 +41,7 @@ export function changeWords(facts: VmFacts, change: SettingsChange): string {
     ...(on.length > 0 ? [l10n.t('turn on {0}', joinWords(on))] : []),
     ...(off.length > 0 ? [l10n.t('turn off {0}', joinWords(off))] : []),
     ...Object.entries(change.parameters).map(([name, value]) =>
-      l10n.t('set {0} to {1}', name, valueText(facts, name, value)),
+      l10n.t('set {0} to {1}', name, parameterValueText(facts, name, value)),
     ),
   ]);
-}
-
-/** `max-bandwidth: 128 MiB/s`, ...: settings with their values. */
-export function settingsWords(facts: VmFacts, state: SettingsState): readonly string[] {
-  return [
-    ...Object.entries(state.parameters).map(([name, value]) => ({
-      name,
-      text: valueText(facts, name, value),
-    })),
-    ...Object.entries(state.capabilities).map(([name, enabled]) => ({
-      name,
-      text: stateText(enabled),
-    })),
-  ].map(({ name, text }) => l10n.t('{0}: {1}', name, text));
 }

@@ -3,7 +3,7 @@ import { afterEach, describe, it } from 'mocha';
 import { temporaryDirectory } from '../../scripts/lib/processes';
 import { provisionQemu, qemuVersions, startQemu, type QemuProcess } from '../../scripts/lib/qemu';
 import { backendTransferOf, devicePermissions } from '../../src/migration/settings/backendTransfer';
-import { setCapability } from '../../src/migration/settings/capabilities';
+import { setCapabilities } from '../../src/migration/settings/capabilities';
 import {
   describeParameters,
   parseParameterInput,
@@ -88,10 +88,12 @@ describe('a machine of a real QEMU', () => {
       assert.equal(parseParameterInput(limit, '3000 s').ok, false, 'ours tells before QEMU does');
       await assert.rejects(setParameter(machine, 'downtime-limit', 99_999_999), QmpCommandError);
       assert.equal(machine.snapshot.facts?.parameters['downtime-limit'], 450);
-      assert.equal(await setCapability(machine, 'auto-converge', true), true);
+      assert.deepEqual(await setCapabilities(machine, { 'auto-converge': true }), {
+        'auto-converge': true,
+      });
       const row = rows().find(({ subject }) => subject === 'auto-converge');
       assert.equal(row?.checked, true);
-      await assert.rejects(setCapability(machine, 'postcopy-preempt', true), QmpCommandError);
+      await assert.rejects(setCapabilities(machine, { 'postcopy-preempt': true }), QmpCommandError);
       const exact = 2n ** 53n + 1n;
       assert.equal(await setParameter(machine, 'max-bandwidth', exact), exact);
     });

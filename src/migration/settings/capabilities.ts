@@ -86,21 +86,6 @@ export class CapabilityNotTakenError extends Error {
 }
 
 /**
- * Sends `migrate-set-capabilities` for one capability and reads back.
- *
- * @returns what QEMU now reports
- * @throws {QmpCommandError} QEMU's refusal; then nothing was set
- */
-export async function setCapability(
-  machine: MachineHandle,
-  name: string,
-  enabled: boolean,
-): Promise<boolean> {
-  const now = await setCapabilities(machine, { [name]: enabled });
-  return now[name] ?? false;
-}
-
-/**
  * Sets several capabilities in one command, which QEMU takes all or not at all, and reads back.
  *
  * @returns what QEMU now reports of those named
@@ -117,7 +102,7 @@ export async function setCapabilities(
   if (facts.failures.capabilities !== undefined) throw facts.failures.capabilities;
   const now: Record<string, boolean> = {};
   for (const { name, enabled } of facts.capabilities) {
-    if (name in wanted) now[name] = enabled;
+    if (Object.hasOwn(wanted, name)) now[name] = enabled;
   }
   for (const [name, enabled] of Object.entries(wanted)) {
     if (now[name] !== enabled) throw new CapabilityNotTakenError(name);

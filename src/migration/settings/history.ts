@@ -1,5 +1,4 @@
 import { Emitter, type Event } from '../../qmp/emitter';
-import { stringifyJson } from '../../qmp/json';
 import { Turns } from '../../qmp/turns';
 import { isSameProcess } from '../../vm/process';
 import { hasEnded } from '../../vm/ready';
@@ -10,7 +9,7 @@ import {
   type AppliedChange,
   type ChangeRequest,
 } from './change';
-import { describeParameter, formatParameterValue } from './parameters';
+import { parameterValueText } from './parameters';
 import { readAgain } from './sendChange';
 import { reportedCapability, reportedParameter, restorationTo } from './settingsState';
 import { sameValue } from './values';
@@ -62,21 +61,6 @@ export class UndoImpossibleError extends Error {
   }
 }
 
-/**
- * Parameters that a step set for the first time in that QEMU's life. To undo the step empties them,
- * where their type has an empty value: QEMU cannot unset a parameter.
- */
-export function setForTheFirstTime(
-  step: SettingsStep,
-): readonly { readonly label: string; readonly name: string }[] {
-  return step.sides.flatMap(({ label, before, after }) =>
-    Object.keys(before.parameters)
-      .filter((name) => before.parameters[name] === undefined)
-      .filter((name) => after.parameters[name] !== undefined)
-      .map((name) => ({ label, name })),
-  );
-}
-
 const mostSteps = 50;
 
 interface Remembered {
@@ -124,7 +108,7 @@ export class SettingsHistory {
 
   /**
    * Puts the last step's values back, all or none, and forgets the step. Parameters that were not
-   * set before it are emptied instead (see `setForTheFirstTime`).
+   * set before it are emptied instead, where their type has an empty value.
    *
    * The part of a step whose machine has left the list or whose QEMU has ended is forgotten too: it
    * can never be undone. What the step changed elsewhere is left for another attempt, and so is all of
@@ -244,13 +228,7 @@ function conflictsOf({ facts, side }: Found): UndoConflictError['conflicts'] {
     const now = reportedParameter(facts, name);
     const expected = after.parameters[name];
     if (sameValue(now, expected) || sameValue(now, before.parameters[name])) return [];
-    const description = describeParameter(facts, name);
-    const say = (value: typeof now): string =>
-      description === undefined
-        ? value === undefined
-          ? 'not set'
-          : stringifyJson(value)
-        : formatParameterValue({ ...description, value });
+    const say = (value: typeof now): string => parameterValueText(facts, name, value);
     return [{ label, name, now: say(now), expected: say(expected) }];
   });
   const capabilities = Object.keys(before.capabilities).flatMap((name) => {

@@ -206,6 +206,17 @@ function shownText(text: string): string {
   return /^(empty|not set)$|^\s|\s$|\p{Cc}/u.test(text) ? JSON.stringify(text) : text;
 }
 
+/** A value as a person reads it, also of a parameter that this QEMU does not have any more. */
+export function parameterValueText(
+  facts: VmFacts,
+  name: string,
+  value: JsonValue | undefined,
+): string {
+  const description = describeParameter(facts, name);
+  if (description !== undefined) return formatParameterValue({ ...description, value });
+  return value === undefined ? 'not set' : stringifyJson(value);
+}
+
 function formatNumber(value: number | bigint, unit: Unit, info: ParameterInfo | undefined): string {
   const text = formatQuantity(value, unit);
   return Number(value) === 0 && info?.zeroMeans !== undefined

@@ -9,8 +9,7 @@ import {
   SettingsNotAppliedError,
 } from '../settings/change';
 import { SettingsRefusedError } from '../settings/findings';
-import { setForTheFirstTime, UndoConflictError, UndoImpossibleError } from '../settings/history';
-import type { SettingsStep } from '../settings/history';
+import { UndoConflictError, UndoImpossibleError } from '../settings/history';
 import { sentence } from './sentence';
 import type { Explanation } from './words';
 
@@ -171,15 +170,4 @@ const mostProblems = 5;
 function valueText(value: JsonValue | undefined): string {
   if (value === undefined) return 'nothing';
   return value === '' ? 'an empty text' : stringifyJson(value);
-}
-
-/** What to tell once a step is undone; with what could not be as it was. */
-export function undoneText(step: SettingsStep): string {
-  const emptied = setForTheFirstTime(step).map(({ label, name }) => `${name} of ${label}`);
-  const headline = `Undone: ${step.title}.`;
-  if (emptied.length === 0) return headline;
-  return (
-    `${headline} QEMU cannot unset a parameter: ${emptied.join(', ')} was not set before, and is ` +
-    'empty now.'
-  );
 }

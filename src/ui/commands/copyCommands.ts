@@ -1,7 +1,7 @@
 import { Disposable, env, l10n } from 'vscode';
 import { describeCapabilities } from '../../migration/settings/capabilities';
 import { copyAs, type CopiedText, type CopyForm } from '../../migration/settings/copyAs';
-import { describeParameters } from '../../migration/settings/parameters';
+import { describeParameters, parameterValueText } from '../../migration/settings/parameters';
 import { settingsOf, type SettingsState } from '../../migration/settings/settingsState';
 import type { ViewNode } from '../../migration/view/nodes';
 import type { MachineRegistry } from '../../vm/registry';
@@ -10,7 +10,7 @@ import type { CommandRunner, CommandTarget } from '../command';
 import type { Contribution } from '../contribution';
 import { CommandId } from '../ids';
 import { back, type PromptItem, type Prompts } from '../prompts';
-import { stateText, valueText } from '../settingWords';
+import { stateText } from '../settingWords';
 import type { MachinePicker } from './machinePicker';
 import { type SelectedSettings, selectedSettings } from './selectedSettings';
 
@@ -201,7 +201,7 @@ function settingItems(facts: VmFacts, changed: Names): readonly PromptItem<strin
   const { parameters } = reportedOnly(settingsOf(facts, names));
   const items = [
     ...Object.entries(parameters).map(([name, value]) =>
-      item(name, changed.parameters.includes(name), valueText(facts, name, value)),
+      item(name, changed.parameters.includes(name), parameterValueText(facts, name, value)),
     ),
     ...facts.capabilities.map(({ name, enabled }) =>
       item(name, changed.capabilities.includes(name), stateText(enabled)),

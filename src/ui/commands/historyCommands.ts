@@ -6,6 +6,7 @@ import {
   UndoConflictError,
   UndoImpossibleError,
 } from '../../migration/settings/history';
+import { parameterValueText } from '../../migration/settings/parameters';
 import { settingsOf } from '../../migration/settings/settingsState';
 import { sameValue } from '../../migration/settings/values';
 import { explain } from '../../migration/view/words';
@@ -15,7 +16,7 @@ import type { ContextKeys } from '../contextKeys';
 import type { Contribution } from '../contribution';
 import { CommandId, ContextKey } from '../ids';
 import type { Prompts } from '../prompts';
-import { stateText, valueText } from '../settingWords';
+import { stateText } from '../settingWords';
 
 /** More settings than this are only counted. */
 const mostNamed = 5;
@@ -123,7 +124,7 @@ export class HistoryCommands implements Contribution {
       ...Object.entries(before.parameters).map(([name, value]) => ({
         label,
         name,
-        text: valueText(facts, name, now.parameters[name]),
+        text: parameterValueText(facts, name, now.parameters[name]),
         again: sameValue(now.parameters[name], value),
       })),
       ...Object.entries(before.capabilities).map(([name, enabled]) => ({

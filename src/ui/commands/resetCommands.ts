@@ -3,7 +3,11 @@ import { describeCapabilities, describeCapability } from '../../migration/settin
 import { isEmptyChange, type SettingsChange } from '../../migration/settings/change';
 import type { DefaultValue } from '../../migration/settings/defaults';
 import type { SettingsHistory } from '../../migration/settings/history';
-import { describeParameter, describeParameters } from '../../migration/settings/parameters';
+import {
+  describeParameter,
+  describeParameters,
+  parameterValueText,
+} from '../../migration/settings/parameters';
 import { mergedChange, noChange, restorationTo } from '../../migration/settings/settingsState';
 import { sameValue } from '../../migration/settings/values';
 import type { ViewNode } from '../../migration/view/nodes';
@@ -13,7 +17,7 @@ import type { CommandRunner, CommandTarget } from '../command';
 import type { Contribution } from '../contribution';
 import { CommandId } from '../ids';
 import type { PromptItem, Prompts } from '../prompts';
-import { namesTitle, stateText, valueText } from '../settingWords';
+import { namesTitle, stateText } from '../settingWords';
 import { type MachinePicker, refuseUnlessReady } from './machinePicker';
 import { selectedSettings } from './selectedSettings';
 import type { SettingsChanger } from './settingsChanger';
@@ -160,8 +164,8 @@ function resetOfParameter(facts: VmFacts, name: string): Reset | undefined {
   return {
     name,
     change,
-    now: valueText(facts, name, value),
-    standard: goal === undefined ? l10n.t('not set') : valueText(facts, name, goal),
+    now: parameterValueText(facts, name, value),
+    standard: goal === undefined ? l10n.t('not set') : parameterValueText(facts, name, goal),
     refusal:
       notEditableReason ??
       (cannotUnset.length === 0

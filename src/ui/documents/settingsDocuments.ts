@@ -18,7 +18,7 @@ import type { Contribution } from '../contribution';
 import type { ProfileLibrary } from '../profiles/profileLibrary';
 
 /** The scheme of our read-only documents. */
-export const settingsScheme = 'qemu-migration';
+const settingsScheme = 'qemu-migration';
 
 /** Changes that follow each other within this time are shown together. */
 const mergeMs = 100;

@@ -7,12 +7,10 @@ import {
 import { SettingsRefusedError } from '../../../src/migration/settings/findings';
 import {
   SettingsHistory,
-  setForTheFirstTime,
   UndoConflictError,
   UndoImpossibleError,
   type SettingsStep,
 } from '../../../src/migration/settings/history';
-import { undoneText } from '../../../src/migration/view/settingsWords';
 import { explain } from '../../../src/migration/view/words';
 import type { JsonObject } from '../../../src/qmp/json';
 import {
@@ -197,21 +195,15 @@ describe('the history of settings', () => {
     });
   });
 
-  it('empties what was not set before, and tells so', async () => {
+  it('empties what was not set before', async () => {
     const a = await vm();
-    const step = await set(a, {
+    await set(a, {
       'block-bitmap-mapping': [{ 'node-name': 'n', alias: 'a', bitmaps: [] }],
       'downtime-limit': 1,
     });
     await history.undo();
     assert.deepEqual(a.server.qemu.parameters['block-bitmap-mapping'], []);
-    assert.ok(step);
-    const { label } = a.machine.snapshot;
-    assert.deepEqual(setForTheFirstTime(step), [{ label, name: 'block-bitmap-mapping' }]);
-    assert.match(undoneText(step), /block-bitmap-mapping of .* was not set before, and is empty/);
-    const other = await set(a, { 'downtime-limit': 2 });
-    assert.ok(other);
-    assert.equal(undoneText(other), `Undone: settings of ${label}.`);
+    assert.equal(a.server.qemu.parameters['downtime-limit'], 300);
   });
 
   it('keeps a step that QEMU refuses to undo', async () => {
