@@ -63,7 +63,9 @@ Examples:
   qemu-migration params /run/vm/web-1.qmp --reset max-bandwidth
   qemu-migration params /run/vm/web-1.qmp --changed --as global
 
-Defaults are what a fresh QEMU of that version and machine type reports.
+Defaults are what a fresh QEMU of that version and machine type reports. --reset-all leaves alone
+what is named beside it, and what QEMU cannot unset, and says so. Ctrl+C lets a change be made, or put
+back, first; a second one leaves it (exit code 8).
 Exit code 2: a value makes no sense. 4: refused, and nothing was changed.
 8: not all could be put back; the text says what.`;
 

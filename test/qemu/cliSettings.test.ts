@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { temporaryDirectory } from '../../scripts/lib/processes';
 import { provisionQemu, qemuVersions, startQemu, type QemuProcess } from '../../scripts/lib/qemu';
 import { builtinProfiles } from '../../src/migration/profiles/builtin';
@@ -26,7 +27,8 @@ describe('settings of real QEMUs from the command line', () => {
   });
 
   async function startPair(version: (typeof qemuVersions)[number]): Promise<void> {
-    const common = { directory: temporary.path, guest: 'none' } as const;
+    // As of one guest: with multifd QEMU compares the UUIDs.
+    const common = { directory: temporary.path, guest: 'none', uuid: randomUUID() } as const;
     const build = await provisionQemu(version);
     source = await startQemu({ ...common, build, name: 'source' });
     target = await startQemu({ ...common, build, name: 'target', incoming: true });
