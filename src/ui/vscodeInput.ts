@@ -16,7 +16,11 @@ const severities: Readonly<Record<FieldNote['level'], InputBoxValidationSeverity
   information: InputBoxValidationSeverity.Info,
 };
 
-/** Asks for a text in VS Code's input box. Whether it was carried out. */
+/**
+ * Asks for a text in VS Code's input box. Whether it was carried out.
+ *
+ * @throws {Error} what came back from `submit`, where the box was left before it could be shown there
+ */
 export function askText(request: InputRequest): Promise<boolean> {
   return new Promise<boolean>((resolve, reject) => {
     const field = new Field(request, (end) => {
@@ -39,6 +43,8 @@ class Field {
   private readonly subscriptions: readonly Disposable[];
   private buttons: readonly Button[] = [];
   private readonly backButtons: readonly QuickInputButton[] = [];
+  private carryingOut = false;
+  private hidden = false;
 
   constructor(request: InputRequest, end: (result: boolean | Error) => void) {
     this.request = request;
@@ -68,7 +74,9 @@ class Field {
       }),
       box.onDidAccept(() => this.accept()),
       box.onDidHide(() => {
-        this.end(false);
+        this.hidden = true;
+        // What is being carried out still has to tell its end.
+        if (!this.carryingOut) this.end(false);
         for (const subscription of this.subscriptions) subscription.dispose();
       }),
     ];
@@ -128,10 +136,16 @@ class Field {
   }
 
   private carryOut(submit: () => Promise<string | undefined>): void {
+    this.carryingOut = true;
     this.box.busy = true;
     this.box.enabled = false;
     submit().then(
       (refusal) => {
+        this.carryingOut = false;
+        if (refusal !== undefined && this.hidden) {
+          this.end(new Error(refusal));
+          return;
+        }
         this.box.busy = false;
         this.box.enabled = true;
         if (refusal !== undefined) {

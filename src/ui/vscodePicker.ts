@@ -20,7 +20,11 @@ interface Row<T> extends QuickPickItem {
   readonly item?: PromptItem<T>;
 }
 
-/** Asks for one of several in VS Code's quick pick. */
+/**
+ * Asks for one of several in VS Code's quick pick.
+ *
+ * @throws {Error} what came back from `submit`, where the list was left before it could be shown there
+ */
 export function askToPick<T>(request: PickRequest<T>): Promise<T | Back | undefined> {
   const picker = window.createQuickPick<Row<T>>();
   picker.title = request.title;
@@ -39,11 +43,16 @@ export function askToPick<T>(request: PickRequest<T>): Promise<T | Back | undefi
       picker.hide();
     };
     const list = new PickerList(picker, request.items);
+    let carryingOut = false;
+    let hidden = false;
     const carryOut = async (item: PromptItem<T>): Promise<void> => {
       if (request.submit !== undefined) {
+        carryingOut = true;
         picker.busy = true;
         picker.enabled = false;
         const refusal = await request.submit(item.value);
+        carryingOut = false;
+        if (refusal !== undefined && hidden) throw new Error(refusal);
         picker.busy = false;
         picker.enabled = true;
         if (refusal !== undefined) {
@@ -85,8 +94,10 @@ export function askToPick<T>(request: PickRequest<T>): Promise<T | Back | undefi
       }),
       picker.onDidChangeValue(() => void list.update()),
       picker.onDidHide(() => {
+        hidden = true;
         list.close();
-        resolve(undefined);
+        // What is being carried out still has to tell its end.
+        if (!carryingOut) resolve(undefined);
         for (const subscription of subscriptions) subscription.dispose();
       }),
     ];

@@ -56,6 +56,30 @@ describe('lists and fields', () => {
     assert.equal(left, undefined);
   });
 
+  it('tell what was refused also when they were left meanwhile', async () => {
+    const refusedAfterLeaving = async (
+      ask: (submit: () => Promise<string>) => Promise<unknown>,
+    ): Promise<void> => {
+      let refuse: ((why: string) => void) | undefined;
+      const answer = ask(() => new Promise<string>((resolve) => (refuse = resolve)));
+      answer.catch(() => undefined);
+      while (refuse === undefined) {
+        await commands.executeCommand('workbench.action.acceptSelectedQuickOpenItem');
+        await sleep(50);
+      }
+      await commands.executeCommand('workbench.action.closeQuickOpen');
+      refuse('Too high.');
+      await assert.rejects(answer, /^Error: Too high\.$/);
+    };
+    const items = [{ label: 'a', value: 'a' }];
+    await refusedAfterLeaving((submit) =>
+      prompts.pick({ title: 'Which?', placeholder: '', items, submit }),
+    );
+    await refusedAfterLeaving((submit) =>
+      prompts.input({ title: 'What?', prompt: '', value: '', validate: () => undefined, submit }),
+    );
+  });
+
   it('go back a step by the keyboard', async () => {
     const step = { number: 2, total: 3, back: true };
     const items = [{ label: 'a', value: 'a' }];
