@@ -227,7 +227,8 @@ export class Machine implements MachineHandle, Disposable {
     const connection = this.connection();
     await Promise.all(parts.map((part) => this.refreshPart(connection, part)));
     const { facts } = this.current;
-    if (facts === undefined) throw new NotConnectedError(this.current);
+    // After a new connection these facts would be of another QEMU than the one that was asked.
+    if (facts === undefined || this.live !== connection) throw new NotConnectedError(this.current);
     return facts;
   }
 

@@ -215,6 +215,14 @@ describe('a machine', function () {
       await assert.rejects(machine.refresh(), NotConnectedError);
     });
 
+    it('gives no facts to whoever read it while its connection ended', async () => {
+      const { registry, machine } = await stage.machine();
+      machine.onDidChange(({ parts }) => {
+        if (parts.has('parameters')) void registry.disconnect(machine.id);
+      });
+      await assert.rejects(machine.refresh(['parameters']), NotConnectedError);
+    });
+
     it('says that the other side hung up, and comes back by itself', async () => {
       const { server, machine } = await stage.machine();
       const kinds: string[] = [];
