@@ -9,8 +9,6 @@ import { canSwitch, endsOf, otherLabel, pairNode } from './pairNodes';
 import { parametersNode } from './parameterNodes';
 import { closeText, explainClose } from './words';
 
-export type { MachineContext, PairView } from './context';
-
 /**
  * All rows of one machine, from what QEMU said last, the run that it takes part in and the machine
  * that it is paired with. Pure.

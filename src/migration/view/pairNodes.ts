@@ -33,7 +33,8 @@ export function otherLabel({ other, otherId }: PairView): string {
 /** The row of the pair that a machine is in, with what differs below it, problems first. */
 export function pairNode(snapshot: MachineSnapshot, pair: PairView): ViewNode {
   const ends = endsOf(snapshot, pair);
-  const comparison = ends === undefined || !bothReady(ends) ? undefined : comparisonOf(ends);
+  const comparison =
+    ends === undefined || !bothReady(ends) ? undefined : compareMachines(ends.source, ends.target);
   const { words, icon } = lookOf(comparison);
   const [from, to] =
     pair.role === 'source'
@@ -75,20 +76,6 @@ export function pairNode(snapshot: MachineSnapshot, pair: PairView): ViewNode {
 
 function bothReady({ source, target }: Ends): boolean {
   return source.state.kind === 'ready' && target.state.kind === 'ready';
-}
-
-/** Both machines of a pair show the same comparison: it is made once. */
-const comparisons = new WeakMap<
-  MachineSnapshot,
-  { of: MachineSnapshot; found: Comparison | undefined }
->();
-
-function comparisonOf({ source, target }: Ends): Comparison | undefined {
-  const known = comparisons.get(source);
-  if (known?.of === target) return known.found;
-  const found = compareMachines(source, target);
-  comparisons.set(source, { of: target, found });
-  return found;
 }
 
 /** Whether the target has settings that can be given the source's values. */

@@ -1,4 +1,5 @@
 import { l10n } from 'vscode';
+import { rangeText } from '../../migration/settings/catalogue';
 import {
   editText,
   formatParameterValue,
@@ -36,7 +37,7 @@ export function promptText(description: ParameterDescription): string {
   return [
     ...marks(description),
     info === undefined ? l10n.t('new to this extension: {0}', typeText) : info.summary,
-    rangeText(description),
+    limitsText(description),
     howToWrite(description),
     defaultText(description),
   ]
@@ -47,9 +48,6 @@ export function promptText(description: ParameterDescription): string {
 function marks({ unstable, deprecated }: ParameterDescription): readonly string[] {
   return [...(unstable ? [l10n.t('unstable')] : []), ...(deprecated ? [l10n.t('deprecated')] : [])];
 }
-
-/** Ends of ranges from here on are only those of the number's type and tell nobody anything. */
-const unlimited = 2n ** 53n;
 
 /** What a number without a unit is taken for. */
 const bareUnits: Readonly<Record<ParameterDescription['unit'], string | undefined>> = {
@@ -63,16 +61,11 @@ const bareUnits: Readonly<Record<ParameterDescription['unit'], string | undefine
   none: undefined,
 };
 
-function rangeText({ control, unit, info, ...rest }: ParameterDescription): string | undefined {
+function limitsText({ control, unit, info }: ParameterDescription): string | undefined {
   if (control !== 'integer') return undefined;
   const bare = bareUnits[unit];
   const words = bare === undefined ? undefined : l10n.t('a number alone is in {0}', bare);
-  const format = (value: bigint): string =>
-    formatParameterValue({ ...rest, control, unit, info: undefined, value });
-  const range =
-    info?.range === undefined || info.range.max >= unlimited
-      ? undefined
-      : l10n.t('{0} to {1}', format(info.range.min), format(info.range.max));
+  const range = info && rangeText(info);
   const zero = info?.zeroMeans === undefined ? undefined : l10n.t('0: {0}', info.zeroMeans);
   return [words, range, zero].filter((part) => part !== undefined).join(' · ') || undefined;
 }
