@@ -8,7 +8,7 @@ import {
 } from '../../migration/pair/compare';
 import type { Pairs } from '../../migration/pair/pairs';
 import { isEmptyChange } from '../../migration/settings/change';
-import type { ViewNode } from '../../migration/view/nodes';
+import type { NodeKind, ViewNode } from '../../migration/view/nodes';
 import type { MachineRegistry } from '../../vm/registry';
 import type { MachineHandle, MachineId } from '../../vm/types';
 import type { CommandRunner, CommandTarget } from '../command';
@@ -19,6 +19,9 @@ import { joinWords, namesTitle } from '../settingWords';
 import { type PairedMachines, pairLabel, type PairPicker } from './pairPicker';
 import type { PairQuestions } from './pairQuestions';
 import type { SettingsChanger } from './settingsChanger';
+
+/** Rows that are named by a setting. */
+const settingKinds: ReadonlySet<NodeKind> = new Set(['parameter', 'capability', 'difference']);
 
 /** Pairing, and what is done with both sides at once. */
 export class PairCommands implements Contribution {
@@ -150,18 +153,10 @@ export class PairCommands implements Contribution {
   /** The name of the setting that a row stands for; none of a row that was only selected with it. */
   private settingOf({ nodeId, subject }: CommandTarget): readonly string[] {
     const kind = nodeId === undefined ? undefined : this.rows.node(nodeId)?.kind;
-    switch (kind) {
-      case 'backend-transfer':
-        // Each QEMU may call it otherwise.
-        return [backendTransferName];
-      case undefined:
-      case 'parameter':
-      case 'capability':
-      case 'difference':
-        return subject === undefined ? [] : [subject];
-      default:
-        return [];
-    }
+    // Each QEMU may call it otherwise.
+    if (kind === 'backend-transfer') return [backendTransferName];
+    const isSetting = kind === undefined || settingKinds.has(kind);
+    return isSetting && subject !== undefined ? [subject] : [];
   }
 
   private tellNothingToDo(matching: MatchingChange, what: string): void {

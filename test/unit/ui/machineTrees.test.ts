@@ -76,7 +76,7 @@ describe('the trees of all machines', () => {
     machines.snapshots.delete('/run/b.qmp');
     machines.update();
     const pair = machines.trees.rows.node('vm:/run/a.qmp/pair');
-    assert.equal(pair?.description, 'other side not connected');
+    assert.match(pair?.description ?? '', /^other side not connected/);
   });
 
   it('keep the object of a row as long as the row is there', () => {
