@@ -28,12 +28,14 @@ async function main(args: readonly string[]): Promise<void> {
 
 async function walkThrough(theme: ThemeName, chosen: readonly string[]): Promise<void> {
   const sandbox = await startSandbox(await provisionQemu('11.1'));
+  const ends: (() => Promise<void>)[] = [];
   try {
     const { folder, settings } = sandbox;
-    const workbench = await openWorkbench({ theme, folder, settings });
+    // As if installed: a workbench that is driven by tests shows no messages.
+    const workbench = await openWorkbench({ theme, folder, settings, installed: true });
     try {
       for (const { name, visit } of walk) {
-        await visit(workbench, sandbox);
+        await visit(workbench, sandbox, (end) => ends.push(end));
         // Hovers and spinners of the last click settle; a picture, unlike a test, cannot wait for a state.
         await workbench.page.waitForTimeout(500);
         if (chosen.length > 0 && !chosen.includes(name)) continue;
@@ -43,6 +45,7 @@ async function walkThrough(theme: ThemeName, chosen: readonly string[]): Promise
       await workbench.close();
     }
   } finally {
+    await Promise.all(ends.map((end) => end()));
     await sandbox.stop();
   }
 }
