@@ -30,7 +30,9 @@ async function walkThrough(theme: ThemeName, chosen: readonly string[]): Promise
   const sandbox = await startSandbox(await provisionQemu('11.1'));
   const ends: (() => Promise<void>)[] = [];
   try {
-    const { folder, settings } = sandbox;
+    const { folder } = sandbox;
+    // Other QEMUs of this machine are not to be in the pictures.
+    const settings = { ...sandbox.settings, 'qemuMigration.discovery.enabled': false };
     // As if installed: a workbench that is driven by tests shows no messages.
     const workbench = await openWorkbench({ theme, folder, settings, installed: true });
     try {

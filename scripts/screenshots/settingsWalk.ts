@@ -75,7 +75,7 @@ export const settingsWalk: readonly Stop[] = [
       await row(page, 'to resolve').click();
       await row(page, 'must be equal').waitFor();
       await clearMessages(workbench);
-      await hover(page, row(page, 'multifd-channels'));
+      await hover(page, page.getByRole('treeitem', { name: 'multifd-channels, 8 on' }).first());
     },
   },
   {
@@ -131,7 +131,7 @@ export const settingsWalk: readonly Stop[] = [
       // The two changes before the profile.
       await runCommand('QEMU Migration: Undo Last Settings Change');
       await runCommand('QEMU Migration: Undo Last Settings Change');
-      await row(page, 'Pair').filter({ hasText: 'does not matter' }).waitFor();
+      await row(page, 'Pair').filter({ hasText: 'harmless' }).waitFor();
       await clearMessages(workbench);
       await runCommand('View: Close All Editors');
       await writeWhole(join(folder, '.vscode', 'qemu-migration.json'), profilesText);

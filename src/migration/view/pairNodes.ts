@@ -109,7 +109,7 @@ function lookOf(comparison: Comparison | undefined): Look {
   return all === 0
     ? { words: 'no differences', icon: { codicon: 'pass', color: 'testing.iconPassed' } }
     : {
-        words: all === 1 ? '1 difference, it does not matter' : `${all} differences, none matters`,
+        words: all === 1 ? '1 harmless difference' : `${all} harmless differences`,
         icon: { codicon: 'pass', color: 'testing.iconPassed' },
       };
 }
