@@ -65,6 +65,24 @@ for (const build of ['local', 'backend-transfer'] as const) {
       assert.match(bench.prompts.messages.at(-1)?.text ?? '', /^No change of settings/);
     });
 
+    it('offers to forget a step that QEMU does not let be undone, and undoes the one before', async () => {
+      await set('downtime-limit', '500 ms');
+      await set('max-bandwidth', '1 GiB/s');
+      server.on('migrate-set-parameters', (args, { command }) => {
+        if ('max-bandwidth' in args) throw new FakeRefusal('never slower');
+        return server.qemu.answer(command, args);
+      });
+      bench.prompts.willPress('Forget This Change');
+      await commands.executeCommand(CommandId.undoSettings);
+      assert.equal(value('max-bandwidth'), 1_073_741_824);
+      const { severity, text, buttons } = bench.prompts.onlyMessage;
+      assert.equal(severity, 'error');
+      assert.match(text, /^max-bandwidth of .+ was not undone\. .*never slower/);
+      assert.deepEqual(buttons, ['Forget This Change']);
+      await commands.executeCommand(CommandId.undoSettings);
+      assert.equal(value('downtime-limit'), 300);
+    });
+
     it('asks before it overwrites what somebody else changed since', async () => {
       await set('downtime-limit', '500 ms');
       server.qemu.parameters = { ...server.qemu.parameters, 'downtime-limit': 700 };

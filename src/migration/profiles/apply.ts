@@ -44,11 +44,18 @@ const judgedBy: readonly FactPart[] = ['status', 'parameters', 'capabilities', '
  * @throws {QmpError} when a machine did not tell its settings; nothing was sent
  * @throws whatever `SettingsHistory.perform` throws
  */
-export async function applyProfile(
+export function applyProfile(
   history: SettingsHistory,
   profile: Profile,
   sides: readonly ProfileTarget[],
 ): Promise<SettingsStep | undefined> {
+  return history.performPlanned(() => planAll(profile, sides));
+}
+
+async function planAll(
+  profile: Profile,
+  sides: readonly ProfileTarget[],
+): Promise<{ readonly title: string; readonly requests: readonly ChangeRequest[] }> {
   const planned = await Promise.all(
     sides.map(async ({ machine, side }) => {
       const facts = await readAgain(machine, judgedBy);
@@ -58,8 +65,7 @@ export async function applyProfile(
   const unfit = planned.filter(({ problems }) => problems.length > 0);
   if (unfit.length > 0) throw notApplicable(profile, unfit);
   const requests: readonly ChangeRequest[] = planned.filter(({ change }) => !isEmptyChange(change));
-  if (requests.length === 0) return undefined;
-  return history.perform(`profile ${profile.name} on ${labels(requests)}`, requests);
+  return { title: `profile ${profile.name} on ${labels(requests)}`, requests };
 }
 
 function notApplicable(

@@ -96,7 +96,15 @@ export class SettingsHistory {
    * @throws whatever `applyChanges` throws; what it could not put back is remembered as a step
    */
   perform(title: string, requests: readonly ChangeRequest[]): Promise<SettingsStep | undefined> {
+    return this.performPlanned(() => Promise.resolve({ title, requests }));
+  }
+
+  /** The same for changes that depend on what QEMU has: planned when no other action is under way. */
+  performPlanned(
+    plan: () => Promise<{ readonly title: string; readonly requests: readonly ChangeRequest[] }>,
+  ): Promise<SettingsStep | undefined> {
     return this.inTurn(async () => {
+      const { title, requests } = await plan();
       try {
         return this.remember(title, await applyChanges(requests));
       } catch (error) {
@@ -139,6 +147,12 @@ export class SettingsHistory {
       this.replace(remembered, []);
       return step;
     });
+  }
+
+  /** Leaves out a step that shall not, or cannot, be undone; then `undo` means the one before it. */
+  forget(step: SettingsStep): void {
+    this.steps = this.steps.filter((other) => other.step !== step);
+    this.changes.fire();
   }
 
   dispose(): void {

@@ -1,5 +1,6 @@
 import { Disposable, l10n } from 'vscode';
-import type { AppliedChange } from '../../migration/settings/change';
+import { type AppliedChange, SettingsNotAppliedError } from '../../migration/settings/change';
+import { SettingsRefusedError } from '../../migration/settings/findings';
 import {
   type SettingsHistory,
   type SettingsStep,
@@ -9,7 +10,7 @@ import {
 import { parameterValueText } from '../../migration/settings/parameters';
 import { settingsOf } from '../../migration/settings/settingsState';
 import { sameValue } from '../../migration/settings/values';
-import { explain } from '../../migration/view/words';
+import { explain, explanationText } from '../../migration/view/words';
 import type { MachineRegistry } from '../../vm/registry';
 import type { CommandRunner } from '../command';
 import type { ContextKeys } from '../contextKeys';
@@ -72,6 +73,10 @@ export class HistoryCommands implements Contribution {
       return await this.history.undo();
     } catch (error) {
       if (error instanceof UndoImpossibleError && error.reason === 'nothing') return undefined;
+      if (error instanceof SettingsRefusedError || error instanceof SettingsNotAppliedError) {
+        this.offerToForget(error);
+        return undefined;
+      }
       if (!(error instanceof UndoConflictError)) throw error;
       const { headline, detail = '' } = explain(error);
       const sure = await this.prompts.confirm({
@@ -82,6 +87,22 @@ export class HistoryCommands implements Contribution {
       });
       return sure ? this.history.undo({ evenIfChanged: true }) : undefined;
     }
+  }
+
+  /** A step that QEMU does not let be undone would stand before those under it for ever. */
+  private offerToForget(error: Error): void {
+    const { last } = this.history;
+    if (last === undefined) return;
+    const forget = l10n.t('Forget This Change');
+    void this.prompts
+      .message(
+        'error',
+        l10n.t('{0} was not undone. {1}', last.title, explanationText(explain(error))),
+        [forget],
+      )
+      .then((button) => {
+        if (button === forget) this.history.forget(last);
+      });
   }
 
   /** What is again as it was, and what QEMU keeps because it cannot unset it. */

@@ -103,9 +103,16 @@ export async function readProfilesText(uri: Uri): Promise<string | undefined> {
   if (open?.isDirty === true) return open.getText();
   try {
     const bytes = await workspace.fs.readFile(uri);
-    return new TextDecoder().decode(bytes);
+    // A text read by guess would be written back as another one.
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
     if (isMissing(error)) return undefined;
+    if (error instanceof TypeError) {
+      throw new Error(
+        l10n.t('{0} is not UTF-8. Save it in that encoding; nothing was changed.', shortName(uri)),
+        { cause: error },
+      );
+    }
     throw new Error(l10n.t('{0} could not be read: {1}', shortName(uri), wordsOf(error)), {
       cause: error,
     });
