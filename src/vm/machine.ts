@@ -89,6 +89,7 @@ export class Machine implements MachineHandle, Disposable {
   private readonly changes = new Emitter<MachineChange>();
   private readonly events = new Emitter<QmpEvent>();
   private watchers = 0;
+  private ownName: string;
   private readonly options: MachineOptions;
 
   readonly onDidChange = this.changes.event;
@@ -97,11 +98,12 @@ export class Machine implements MachineHandle, Disposable {
   constructor(options: MachineOptions) {
     this.options = options;
     this.id = options.socketPath;
+    this.ownName = options.discovered?.name ?? path.basename(options.socketPath);
     this.current = {
       id: options.socketPath,
       socketPath: options.socketPath,
       origin: options.origin,
-      label: options.discovered?.name ?? path.basename(options.socketPath),
+      label: this.ownName,
       state: { kind: 'idle' },
       process: options.discovered?.process,
       facts: undefined,
@@ -110,6 +112,16 @@ export class Machine implements MachineHandle, Disposable {
 
   get snapshot(): MachineSnapshot {
     return this.current;
+  }
+
+  /** Its name without what tells it from others of that name: see `MachineSnapshot.label`. */
+  get name(): string {
+    return this.ownName;
+  }
+
+  /** Gives it a label that no other machine has. */
+  relabel(label: string): void {
+    if (label !== this.current.label) this.update({ label }, ['identity']);
   }
 
   /** From now on somebody else answers for the machine's being on the list. */
@@ -182,7 +194,10 @@ export class Machine implements MachineHandle, Disposable {
       this.live = connection;
       this.attempt = undefined;
       this.backoff.reset();
-      const label = facts.name ?? this.options.discovered?.name ?? path.basename(this.id);
+      const name = facts.name ?? this.options.discovered?.name ?? path.basename(this.id);
+      // A label that tells it from others of that name stays, if the name does.
+      const label = name === this.ownName ? this.current.label : name;
+      this.ownName = name;
       this.update({ facts, label, state: { kind: 'ready' } }, everyPart);
       if (this.settleTimer === undefined) this.readStale();
       if (connection.closeReason !== undefined) this.lose(connection.closeReason);

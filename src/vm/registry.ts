@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { Emitter, type Disposable, type Event } from '../qmp/emitter';
 import { discoverQemus } from './discovery';
+import { distinctLabels } from './labels';
 import { Machine, type MachineOptions } from './machine';
 import { isSameProcess } from './process';
 import { expandSocketPatterns } from './socketPatterns';
@@ -193,8 +194,12 @@ export class MachineRegistry implements Disposable {
     this.byId.set(id, machine);
     this.subscriptions.set(
       id,
-      machine.onDidChange((change) => this.changes.fire({ kind: 'machine', change })),
+      machine.onDidChange((change) => {
+        this.changes.fire({ kind: 'machine', change });
+        if (change.parts.has('identity')) this.labelAll();
+      }),
     );
+    this.labelAll();
     this.changes.fire({ kind: 'list' });
     return machine;
   }
@@ -204,7 +209,15 @@ export class MachineRegistry implements Disposable {
     this.subscriptions.delete(id);
     this.byId.get(id)?.dispose();
     this.byId.delete(id);
+    this.labelAll();
     this.changes.fire({ kind: 'list' });
+  }
+
+  /** Two rows, or two sides of a run, must never be called the same. */
+  private labelAll(): void {
+    const labels = distinctLabels([...this.byId.values()]);
+    for (const machine of this.byId.values())
+      machine.relabel(labels.get(machine.id) ?? machine.name);
   }
 
   /** What is remembered: machines that somebody connected by hand, of whatever origin. */

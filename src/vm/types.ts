@@ -102,7 +102,10 @@ export interface MachineSnapshot {
   readonly id: MachineId;
   readonly socketPath: string;
   readonly origin: MachineOrigin;
-  /** `query-name`, else `-name` of the command line, else the socket's file name. */
+  /**
+   * `query-name`, else `-name` of the command line, else the socket's file name; where several
+   * machines of the list have the same, with the end of the socket's path behind it.
+   */
   readonly label: string;
   readonly state: MachineState;
   readonly process: QemuProcess | undefined;
