@@ -112,10 +112,10 @@ describe('the command-line program', () => {
     assert.equal((await runCliProcess(['set', qemu.qmpSocket, 'auto-converge', 'on'])).code, 0);
     const capabilities = await qemu.probe('query-migrate-capabilities');
     assert.ok(JSON.stringify(capabilities).includes('{"state":true,"capability":"auto-converge"}'));
-    // QEMU wants x-ignore-shared or a mode for it; only QEMU can know.
-    const refused = await runCliProcess(['set', qemu.qmpSocket, 'zero-copy-send', 'on']);
+    // It wants a dirty ring, of which QMP does not tell: only QEMU can know.
+    const refused = await runCliProcess(['set', qemu.qmpSocket, 'dirty-limit', 'on']);
     assert.equal(refused.code, 4, refused.stdout);
-    assert.match(refused.stderr, /QEMU refused migrate-set-capabilities/);
+    assert.match(refused.stderr, /The QEMU of set refused the change: dirty-limit.*\n.*as it was/);
   });
 
   it('says that this QEMU has no backend transfer', async () => {

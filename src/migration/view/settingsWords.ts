@@ -61,7 +61,7 @@ function explainNotApplied(
   if (notPutBack.length === 0) {
     return {
       headline,
-      detail: 'Everything that had been set was put back.',
+      detail: 'Everything is as it was.',
       nextStep:
         cause instanceof QmpCommandError
           ? 'Change what QEMU names, and try again.'
