@@ -157,7 +157,7 @@ describe('an error in words', () => {
 
     it('says that the rest was put back, and what to do', () => {
       const { detail, nextStep } = explain(new SettingsNotAppliedError(a, refused, []));
-      assert.match(detail ?? '', /put back/);
+      assert.match(detail ?? '', /as it was/);
       assert.match(nextStep ?? '', /what QEMU names/);
     });
 
