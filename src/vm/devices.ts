@@ -24,9 +24,7 @@ export async function readDevices(
       const driver = /^child<(.+)>$/.exec(type)?.[1];
       const parent = peripherals[index];
       if (driver === undefined || parent === undefined) return [];
-      return /root-port|bridge|switch/.test(driver)
-        ? []
-        : [{ id: name, driver, path: `${parent}/${name}` }];
+      return isBridge(driver) ? [] : [{ id: name, driver, path: `${parent}/${name}` }];
     }),
   );
   return Promise.all(
@@ -58,4 +56,9 @@ export async function readDevices(
       };
     }),
   );
+}
+
+/** Whether a driver only makes room for other devices. */
+export function isBridge(driver: string): boolean {
+  return /root-port|bridge|switch/.test(driver);
 }

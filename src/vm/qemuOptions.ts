@@ -40,3 +40,11 @@ function readJsonOptions(text: string): ReadonlyMap<string, string> {
     return new Map();
   }
 }
+
+/** The values given for `-NAME`, in their order. */
+export function givenOptions(args: readonly string[], name: string): readonly string[] {
+  return args.filter((_, index) => {
+    const before = args[index - 1];
+    return before === `-${name}` || before === `--${name}`;
+  });
+}

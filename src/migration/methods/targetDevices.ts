@@ -2,7 +2,7 @@ import { QmpCommandError } from '../../qmp/errors';
 import type { JsonObject, JsonValue } from '../../qmp/json';
 import type { QmpConnection } from '../../qmp/connection';
 import { qomGet } from '../../vm/queries';
-import type { DeviceFacts, MachineHandle } from '../../vm/types';
+import type { DeviceFacts, MachineHandle, MachineSnapshot } from '../../vm/types';
 import { backendTransferOf } from '../settings/backendTransfer';
 
 /** A NIC of the source could not be added to the target. */
@@ -30,19 +30,31 @@ export async function addTransferredDevices(
 ): Promise<readonly string[]> {
   const offer = backendTransferOf(source.snapshot);
   if (offer?.kind !== 'boolean' || offer.permission?.on !== 'netdev') return [];
-  const there = new Set(target.snapshot.facts?.devices.map(({ id }) => id));
-  const missing = offer.devices.filter(
-    ({ device, permission }) =>
-      device.netdev?.type === 'tap' && permission !== 'unsupported' && !there.has(device.id),
-  );
+  const missing = devicesToAdd(source.snapshot, target.snapshot);
   const added: string[] = [];
-  for (const { device } of missing) {
+  for (const device of missing) {
     const args = await readDeviceArguments(source.connection(), device);
     await addDevice(target.connection(), device, offer.permission.name, args);
     added.push(device.id);
   }
   if (added.length > 0) await target.refresh(['devices']);
   return added;
+}
+
+/** The devices of the source that `addTransferredDevices` is going to add to the target. */
+export function devicesToAdd(
+  source: MachineSnapshot,
+  target: MachineSnapshot,
+): readonly DeviceFacts[] {
+  const offer = backendTransferOf(source);
+  if (offer?.kind !== 'boolean' || offer.permission?.on !== 'netdev') return [];
+  const there = new Set(target.facts?.devices.map(({ id }) => id));
+  return offer.devices
+    .filter(
+      ({ device, permission }) =>
+        device.netdev?.type === 'tap' && permission !== 'unsupported' && !there.has(device.id),
+    )
+    .map(({ device }) => device);
 }
 
 /** The `device_add` arguments that make the same NIC in the same place. */

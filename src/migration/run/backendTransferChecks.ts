@@ -20,13 +20,15 @@ export function checkBackendTransfer(
     return [
       { side: source, offer: offers.source },
       { side: target, offer: offers.target },
-    ].flatMap(({ side, offer }) => stillListed(side, offer));
+    ].flatMap(({ side, offer }) => stillListed(side, offer, side === source ? 'source' : 'target'));
   }
   if (wanted === 'as-is') {
     const differ = isOn(offers.source) !== isOn(offers.target);
     if (differ) {
       return [
         {
+          id: 'backend-transfer-one-side',
+          side: 'both',
           reason: 'Backend transfer is on at one side only.',
           nextStep: 'Turn it on at both sides, or off at both.',
         },
@@ -37,7 +39,7 @@ export function checkBackendTransfer(
   const unable = [
     { side: source, offer: offers.source },
     { side: target, offer: offers.target },
-  ].flatMap(({ side, offer }) => unableFinding(side, offer));
+  ].flatMap(({ side, offer }) => unableFinding(side, offer, side === source ? 'source' : 'target'));
   return unable.length > 0 ? unable : deviceFindings(source, target);
 }
 
@@ -58,10 +60,13 @@ export function isOn(offer: BackendTransfer | undefined): boolean {
 function stillListed(
   { label }: MachineSnapshot,
   offer: BackendTransfer | undefined,
+  role: 'source' | 'target',
 ): readonly Obstacle[] {
   if (offer?.kind !== 'list' || !isOn(offer)) return [];
   return [
     {
+      id: 'backend-transfer-listed',
+      side: role,
       reason: `Backend transfer is a list in the QEMU of ${label} ("${offer.parameter}"), and it is not empty.`,
       nextStep: `Set "${offer.parameter}" to an empty list.`,
     },
@@ -71,11 +76,14 @@ function stillListed(
 function unableFinding(
   { label }: MachineSnapshot,
   offer: BackendTransfer | undefined,
+  role: 'source' | 'target',
 ): readonly Obstacle[] {
   if (offer?.kind === 'boolean' || (offer?.kind === 'list' && isOn(offer))) return [];
   if (offer?.kind === 'list') {
     return [
       {
+        id: 'backend-transfer-empty',
+        side: role,
         reason: `Backend transfer is a list in the QEMU of ${label} ("${offer.parameter}"), and it is empty.`,
         nextStep: `Set "${offer.parameter}" to what is to be transferred.`,
       },
@@ -83,6 +91,8 @@ function unableFinding(
   }
   return [
     {
+      id: 'backend-transfer-unable',
+      side: role,
       reason: `The QEMU of ${label} has no backend transfer.`,
       nextStep: 'Migrate without it; the target then needs a network back end of its own.',
     },
@@ -109,6 +119,9 @@ function deviceFinding(
     if (permission === 'not-permitted') {
       return [
         {
+          id: 'netdev-not-permitted',
+          side: 'source',
+          subject: device.id,
           reason: `The source's netdev "${netdev}" was started without "${option.name}=on".`,
           nextStep: `Turn backend transfer off, or start the source with "-netdev tap,id=${netdev},...,${option.name}=on".`,
         },
@@ -117,6 +130,9 @@ function deviceFinding(
     if (there !== undefined && there.device.netdev?.incoming !== true) {
       return [
         {
+          id: 'netdev-too-early',
+          side: 'target',
+          subject: device.id,
           reason: `The target opened a TAP of its own for "${device.id}"; with this QEMU it must be added after the parameter is set.`,
           nextStep: `Start the target without "-netdev ...,id=${netdev}" and without its device; it is added for you.`,
         },
@@ -127,6 +143,9 @@ function deviceFinding(
   if (there !== undefined && there.permission !== permission) {
     return [
       {
+        id: 'permission-one-side',
+        side: 'both',
+        subject: device.id,
         reason: `"${device.id}" may hand over its back end on one side only.`,
         nextStep: `Start both sides with the same "${option?.name ?? 'backend-transfer'}" for that device.`,
       },

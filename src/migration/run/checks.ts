@@ -5,6 +5,7 @@ import { comparesUuids, onlyOverRdma } from '../settings/rules';
 import { formatBytes } from '../settings/units';
 import { isBackendTransferParameter } from '../settings/backendTransfer';
 import { checkBackendTransfer } from './backendTransferChecks';
+import { inventoryObstacles, type Inventories } from './inventoryChecks';
 import { readMigrationInfo, stageOf } from './migrationInfo';
 import type { LocalMigrationRequest, Obstacle } from './types';
 
@@ -32,8 +33,9 @@ export function checkBeforeRun(
   request: LocalMigrationRequest,
   source: MachineHandle,
   target: MachineHandle,
+  inventories?: Inventories,
 ): void {
-  const findings = findObstacles(request, source.snapshot, target.snapshot);
+  const findings = findObstacles(request, source.snapshot, target.snapshot, inventories);
   const [first] = findings;
   if (first === undefined) return;
   throw new RunRefusedError(
@@ -42,20 +44,33 @@ export function checkBeforeRun(
   );
 }
 
-/** The same as data; empty when the run may begin. */
+/** The same as data; empty when the run may begin. Without `inventories` their part is left out. */
 export function findObstacles(
   request: LocalMigrationRequest,
   source: MachineSnapshot,
   target: MachineSnapshot,
+  inventories?: Inventories,
 ): readonly Obstacle[] {
   if (source.id === target.id) {
     return [
-      { reason: 'Source and target are the same machine.', nextStep: 'Choose another target.' },
+      {
+        id: 'same-machine',
+        side: 'both',
+        reason: 'Source and target are the same machine.',
+        nextStep: 'Choose another target.',
+      },
     ];
   }
-  const notThere = [source, target].flatMap(({ label, facts, state }): Obstacle[] =>
+  const notThere = [source, target].flatMap(({ id, label, facts, state }): Obstacle[] =>
     facts === undefined || state.kind !== 'ready'
-      ? [{ reason: `${label} is not connected.`, nextStep: `Connect ${label} first.` }]
+      ? [
+          {
+            id: 'not-connected',
+            side: id === source.id ? 'source' : 'target',
+            reason: `${label} is not connected.`,
+            nextStep: `Connect ${label} first.`,
+          },
+        ]
       : [],
   );
   if (notThere.length > 0 || source.facts === undefined || target.facts === undefined) {
@@ -69,6 +84,8 @@ export function findObstacles(
   ) {
     return [
       {
+        id: 'same-process',
+        side: 'both',
         reason: `${source.label} and ${target.label} are two monitors of the same QEMU (pid ${source.process.pid}).`,
         nextStep: 'Choose a target that is another QEMU process.',
       },
@@ -84,6 +101,7 @@ export function findObstacles(
     ...transportObstacles(request, source, target),
     ...differences(source.facts, target.facts),
     ...checkBackendTransfer(request.backendTransfer, source, target),
+    ...(inventories === undefined ? [] : inventoryObstacles(source, target, inventories)),
   ];
 }
 
@@ -94,6 +112,8 @@ export function sourceObstacle(label: string, facts: VmFacts): readonly Obstacle
   if (status === 'inmigrate') {
     return [
       {
+        id: 'source-waits',
+        side: 'source',
         reason: `${label} itself waits for a migration; it has no guest to give.`,
         nextStep: 'Choose the running machine as the source.',
       },
@@ -102,6 +122,8 @@ export function sourceObstacle(label: string, facts: VmFacts): readonly Obstacle
   if (status === 'postmigrate' || stageOf(info.status) === 'point-of-no-return') {
     return [
       {
+        id: 'source-gave-away',
+        side: 'source',
         reason: `${label} has given its guest away already (${status}, migration ${info.status ?? 'none'}).`,
         nextStep: 'Migrate from the machine that has the guest now, and quit this one.',
       },
@@ -110,6 +132,8 @@ export function sourceObstacle(label: string, facts: VmFacts): readonly Obstacle
   if (isMigrating(facts.migration)) {
     return [
       {
+        id: 'source-migrating',
+        side: 'source',
         reason: `A migration of ${label} is under way already (${info.status ?? 'unknown'}).`,
         nextStep: 'Wait for it, or cancel it.',
       },
@@ -118,6 +142,9 @@ export function sourceObstacle(label: string, facts: VmFacts): readonly Obstacle
   // QEMU tells what blocks the mode now set; the run itself is made in mode normal.
   if ((facts.parameters['mode'] ?? 'normal') !== 'normal') return [];
   return info.blockedReasons.map((text) => ({
+    id: 'blocked-reason',
+    side: 'source',
+    subject: text,
     reason: `QEMU says that ${label} cannot be migrated now: ${text.replace(/\.$/, '')}.`,
     nextStep: 'Remove what blocks the migration.',
   }));
@@ -129,6 +156,8 @@ export function targetObstacle(label: string, facts: VmFacts): readonly Obstacle
   if (status !== 'inmigrate') {
     return [
       {
+        id: 'target-not-waiting',
+        side: 'target',
         reason: `${label} does not wait for a migration (it is ${status}).`,
         nextStep: 'Start the target with the same options as the source and "-incoming defer".',
       },
@@ -138,6 +167,8 @@ export function targetObstacle(label: string, facts: VmFacts): readonly Obstacle
   if (used !== undefined && used !== 'none') {
     return [
       {
+        id: 'target-used',
+        side: 'target',
         reason: `${label} was given an incoming migration already (status ${used}); a target serves one attempt.`,
         nextStep: 'Quit it and start another with "-incoming defer".',
       },
@@ -154,6 +185,9 @@ function dangerousCapabilities(label: string, facts: VmFacts): readonly Obstacle
     isOn(facts, name)
       ? [
           {
+            id: 'guest-runs-on',
+            side: 'source',
+            subject: name,
             reason: `${name} is on at ${label}: the guest would run on both sides.`,
             nextStep: `Turn ${name} off.`,
           },
@@ -171,6 +205,8 @@ function transportObstacles(
   if (facts.some((side) => isOn(side, 'mapped-ram'))) {
     return [
       {
+        id: 'mapped-ram',
+        side: 'both',
         reason: 'mapped-ram is on; it needs a file, not a connection.',
         nextStep: 'Turn mapped-ram off on both sides.',
       },
@@ -180,6 +216,8 @@ function transportObstacles(
     return facts.some((side) => isOn(side, 'multifd'))
       ? [
           {
+            id: 'multifd-over-fd',
+            side: 'both',
             reason: 'multifd is on; it needs several connections, and a descriptor pair is one.',
             nextStep: 'Choose the UNIX socket transport, or turn multifd off on both sides.',
           },
@@ -196,6 +234,8 @@ function unixPathObstacles(source: MachineSnapshot, target: MachineSnapshot): re
   if (new Set(owners).size > 1 || (ours !== 0 && owners.some((uid) => uid !== ours))) {
     return [
       {
+        id: 'unix-path-users',
+        side: 'both',
         reason: 'The QEMUs run as other users, who cannot enter a private folder of yours.',
         nextStep,
       },
@@ -204,7 +244,14 @@ function unixPathObstacles(source: MachineSnapshot, target: MachineSnapshot): re
   const foreign = [source, target].find(({ process: qemu }) => (qemu?.root ?? '/') !== '/');
   return foreign === undefined
     ? []
-    : [{ reason: `${foreign.label} runs in a root directory of its own.`, nextStep }];
+    : [
+        {
+          id: 'unix-path-root',
+          side: foreign.id === source.id ? 'source' : 'target',
+          reason: `${foreign.label} runs in a root directory of its own.`,
+          nextStep,
+        },
+      ];
 }
 
 function isOn(facts: VmFacts, capability: string): boolean {
@@ -218,6 +265,8 @@ function differences(source: VmFacts, target: VmFacts): readonly Obstacle[] {
   const { machineType, memoryBytes } = source;
   if (machineType !== target.machineType && machineType !== undefined) {
     found.push({
+      id: 'machine-type',
+      side: 'target',
       reason: `The machine types differ: ${machineType} and ${target.machineType ?? 'unknown'}.`,
       nextStep: `Start the target with "-machine ${machineType}".`,
     });
@@ -228,6 +277,8 @@ function differences(source: VmFacts, target: VmFacts): readonly Obstacle[] {
     memoryBytes !== target.memoryBytes
   ) {
     found.push({
+      id: 'memory-size',
+      side: 'target',
       reason: `The memory sizes differ: ${formatBytes(memoryBytes)} and ${formatBytes(target.memoryBytes)}.`,
       nextStep: 'Start the target with as much memory as the source.',
     });
@@ -235,6 +286,8 @@ function differences(source: VmFacts, target: VmFacts): readonly Obstacle[] {
   const comparing = comparesUuids.find((name) => isOn(source, name) && isOn(target, name));
   if (comparing !== undefined && source.uuid !== target.uuid) {
     found.push({
+      id: 'uuid',
+      side: 'target',
       reason: `The UUIDs differ, and with ${comparing} the target refuses another one: ${source.uuid ?? 'none'} and ${target.uuid ?? 'none'}.`,
       nextStep:
         source.uuid === undefined
@@ -245,7 +298,13 @@ function differences(source: VmFacts, target: VmFacts): readonly Obstacle[] {
   for (const { name, sides } of allCapabilities) {
     if (sides !== 'both-equal' || onlyOverRdma.has(name)) continue;
     if (isOn(source, name) !== isOn(target, name)) {
-      found.push({ reason: `${name} is on at one side only.`, nextStep });
+      found.push({
+        id: 'capability-differs',
+        side: 'both',
+        subject: name,
+        reason: `${name} is on at one side only.`,
+        nextStep,
+      });
     }
   }
   for (const { name, sides, needs } of allParameters) {
@@ -261,7 +320,13 @@ function differences(source: VmFacts, target: VmFacts): readonly Obstacle[] {
       typeof a !== 'object' &&
       typeof b !== 'object'
     ) {
-      found.push({ reason: `${name} differs: ${String(a)} and ${String(b)}.`, nextStep });
+      found.push({
+        id: 'parameter-differs',
+        side: 'both',
+        subject: name,
+        reason: `${name} differs: ${String(a)} and ${String(b)}.`,
+        nextStep,
+      });
     }
   }
   return found;

@@ -1,6 +1,7 @@
 import { FdPassError } from '../../fdpass/errors';
 import type { HelperLocation } from '../../fdpass/locate';
 import { QmpClosedError, QmpTimeoutError } from '../../qmp/errors';
+import { readInventory, type Inventory } from '../../vm/inventory';
 import { untilReady } from '../../vm/ready';
 import type { MachineHandle } from '../../vm/types';
 import type { Channel } from '../methods/channel';
@@ -43,8 +44,12 @@ export async function runLocalMigration(context: LocalMigrationContext): Promise
   try {
     report({ phase: 'checking' });
     await Promise.all([source.refresh(), target.refresh()]);
-    await Promise.all([source.identify(), target.identify()]);
-    checkBeforeRun(context.request, source, target);
+    const [inventories] = await Promise.all([
+      readInventories(source, target),
+      source.identify(),
+      target.identify(),
+    ]);
+    checkBeforeRun(context.request, source, target, inventories);
     if (context.request.transport === 'fd') helper = await findHelper(context);
   } catch (error) {
     return outcomeOfRefusal(error, { source, target });
@@ -96,6 +101,18 @@ export async function runLocalMigration(context: LocalMigrationContext): Promise
     ranBefore,
     maxBandwidth: context.request.maxBandwidthBytesPerSecond,
   });
+}
+
+/** What each side is made of, for the checks alone. */
+async function readInventories(
+  source: MachineHandle,
+  target: MachineHandle,
+): Promise<{ source: Inventory; target: Inventory }> {
+  const [here, there] = await Promise.all([
+    readInventory(source.connection()),
+    readInventory(target.connection()),
+  ]);
+  return { source: here, target: there };
 }
 
 function failIfCancelled({ cancel }: LocalMigrationContext): void {
