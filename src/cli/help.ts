@@ -14,6 +14,7 @@ Examples:
   qemu-migration params /run/vm/web-1.qmp max-bandwidth=2GiB/s downtime-limit=0.3s
   qemu-migration diff /run/vm/web-1.qmp /run/vm/web-1-new.qmp
   qemu-migration apply "Lowest downtime" /run/vm/web-1.qmp /run/vm/web-1-new.qmp
+  qemu-migration preflight /run/vm/web-1.qmp /run/vm/web-1-new.qmp
   qemu-migration migrate /run/vm/web-1.qmp /run/vm/web-1-new.qmp
 
 SOCKET is where QEMU listens when started with
@@ -121,6 +122,21 @@ Examples:
   qemu-migration backend-transfer /run/vm/web-1.qmp on --target /run/vm/web-1-new.qmp
 
 Exit code 4: this QEMU does not have it.`;
+
+export const preflight = `
+Looks at both QEMUs, their disks and this host, and changes nothing. Three kinds of findings:
+what blocks a migration, what to think about first (QEMU takes another CPU model, MAC address
+or disk without a word), and what is good to know. Where settings help, it prints the call.
+
+Examples:
+  qemu-migration preflight /run/vm/web-1.qmp /run/vm/web-1-new.qmp
+  qemu-migration preflight --measure --max-bandwidth unlimited a.qmp b.qmp
+  qemu-migration preflight --json a.qmp b.qmp | jq -r '.findings[] | select(.level == "warns").id'
+
+--measure asks QEMU how much memory the guest writes to in one second, and says whether the
+migration will come to an end.
+
+Exit code 0: nothing blocks. 4: something does.`;
 
 export const migrate = `
 The target is a second QEMU on this host with the same machine and devices, its own sockets, and

@@ -8,6 +8,7 @@ import { apply, defaultProfilesFile, profiles } from './commands/apply';
 import { diff } from './commands/diff';
 import { list } from './commands/list';
 import { migrate } from './commands/migrate';
+import { check, type PreflightOptions } from './commands/preflight';
 import { backendTransfer, set } from './commands/set';
 import { caps, params, type SettingsRequest } from './commands/settings';
 import { show } from './commands/show';
@@ -56,6 +57,7 @@ interface ApplyFlags extends CommonOptions {
 }
 
 interface MigrateFlags extends CommonOptions {
+  readonly measure?: true;
   readonly transport: Transport;
   readonly backendTransfer?: boolean;
   readonly maxBandwidth?: string;
@@ -259,36 +261,72 @@ function buildProgram(around: Surroundings, perform: Perform): Command {
       perform(options, (session) => backendTransfer(session, socket, value, options.target), true),
     );
 
-  command('migrate', 'Migrate a guest to another QEMU on this host, and watch.', help.migrate)
-    .argument('<source>', 'QMP socket of the QEMU that runs the guest')
-    .argument('<target>', 'QMP socket of a QEMU started with -incoming defer')
-    .addOption(
-      new Option('--transport <how>', 'fd: socket pair passed by the helper; unix: socket file')
-        .choices(['fd', 'unix'])
-        .default('fd'),
-    )
-    .option('--backend-transfer', 'turn backend transfer on, on both sides (default: as it is)')
-    .option('--no-backend-transfer', 'turn it off, on both sides')
-    .option('--max-bandwidth <rate>', 'for this run only: such as 2GiB/s, or unlimited')
-    .option('--helper <path>', 'the fdpass helper (default: $QEMU_MIGRATION_HELPER, else our own)')
+  const migrationCommand = (name: string, summary: string, after: string): Command =>
+    command(name, summary, after)
+      .argument('<source>', 'QMP socket of the QEMU that runs the guest')
+      .argument('<target>', 'QMP socket of a QEMU started with -incoming defer')
+      .addOption(
+        new Option('--transport <how>', 'fd: socket pair passed by the helper; unix: socket file')
+          .choices(['fd', 'unix'])
+          .default('fd'),
+      )
+      .option('--backend-transfer', 'turn backend transfer on, on both sides (default: as it is)')
+      .option('--no-backend-transfer', 'turn it off, on both sides')
+      .option('--max-bandwidth <rate>', 'for this run only: such as 2GiB/s, or unlimited')
+      .option(
+        '--helper <path>',
+        'the fdpass helper (default: $QEMU_MIGRATION_HELPER, else our own)',
+      );
+
+  migrationCommand(
+    'preflight',
+    'Check whether a migration would work, and change nothing.',
+    help.preflight,
+  )
+    .option('--measure', 'measure for one second whether the migration will converge')
     .action((source: string, target: string, flags: MigrateFlags) =>
-      perform(
-        flags,
-        (session) =>
-          migrate(session, {
-            source,
-            target,
-            transport: flags.transport,
-            backendTransfer: choice(flags.backendTransfer),
-            maxBandwidth: flags.maxBandwidth,
-            helper: helperPlace(flags.helper, around),
-            verbose: flags.verbose === true,
-            signals: around.signals,
-          }),
-        true,
+      perform(flags, (session) =>
+        check(session, {
+          ...migrationOptions(source, target, flags, around),
+          measure: flags.measure === true,
+        }),
       ),
     );
+
+  migrationCommand(
+    'migrate',
+    'Migrate a guest to another QEMU on this host, and watch.',
+    help.migrate,
+  ).action((source: string, target: string, flags: MigrateFlags) =>
+    perform(
+      flags,
+      (session) =>
+        migrate(session, {
+          ...migrationOptions(source, target, flags, around),
+          verbose: flags.verbose === true,
+          signals: around.signals,
+        }),
+      true,
+    ),
+  );
   return program;
+}
+
+/** What a migration and its check have in common. */
+function migrationOptions(
+  source: string,
+  target: string,
+  flags: MigrateFlags,
+  around: Surroundings,
+): Omit<PreflightOptions, 'measure'> {
+  return {
+    source,
+    target,
+    transport: flags.transport,
+    backendTransfer: choice(flags.backendTransfer),
+    maxBandwidth: flags.maxBandwidth,
+    helper: helperPlace(flags.helper, around),
+  };
 }
 
 function allowExec(): Option {

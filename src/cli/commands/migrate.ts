@@ -7,11 +7,12 @@ import type {
   RunRecord,
   Transport,
 } from '../../migration/run/types';
-import { formatBytes, formatDurationMs, parseQuantity } from '../../migration/settings/units';
+import { formatBytes, formatDurationMs } from '../../migration/settings/units';
 import { ExitCode, exitCodeOfOutcome, UsageError } from '../exitCodes';
 import { Interrupts, type SignalSource } from '../interrupts';
 import type { CommandResult } from '../result';
 import { clock, type Session } from '../session';
+import { parseBandwidth } from './bandwidth';
 
 export interface MigrateOptions {
   readonly source: string;
@@ -192,12 +193,4 @@ function figures({ totalTimeMs, transferredBytes }: RunOutcome): string[] {
     transferredBytes === undefined ? undefined : `moved ${formatBytes(transferredBytes)}`,
   ].filter((part) => part !== undefined);
   return parts.length === 0 ? [] : [`The migration ${parts.join(' and ')}.`];
-}
-
-function parseBandwidth(text: string | undefined): bigint | undefined {
-  if (text === undefined) return undefined;
-  if (text === 'unlimited') return 0n;
-  const parsed = parseQuantity(text, 'bytes/s');
-  if (!parsed.ok) throw new UsageError(`--max-bandwidth: ${parsed.problem}`);
-  return parsed.value;
 }
