@@ -31,24 +31,28 @@ export function activate(context: ExtensionContext): QemuMigrationApi {
     onTraffic: trafficLogger(log),
     devicePermissions,
   });
+  const findHelper = (): ReturnType<typeof locateHelper> => {
+    const configuredPath = readSetting(SettingId.helperPath);
+    return locateHelper({
+      ...(configuredPath !== '' && { configuredPath }),
+      bundledDirectory: context.asAbsolutePath('dist/bin'),
+      platform: process.platform,
+      arch: process.arch,
+    });
+  };
   const runs = new Runs({
     registry,
-    locateHelper: () => {
-      const configuredPath = readSetting(SettingId.helperPath);
-      return locateHelper({
-        ...(configuredPath !== '' && { configuredPath }),
-        bundledDirectory: context.asAbsolutePath('dist/bin'),
-        platform: process.platform,
-        arch: process.arch,
-      });
-    },
+    locateHelper: findHelper,
     log: (line) => log.info(line),
   });
 
   const history = new SettingsHistory(registry);
   const pairs = new Pairs(new MementoPairStore(state, log));
   const provider = new MachinesProvider(registry, runs, pairs);
-  const services = { registry, runs, pairs, history, provider, prompts, commands, log };
+  const services = {
+    ...{ registry, runs, pairs, history, provider, prompts, commands, log },
+    locateHelper: findHelper,
+  };
 
   const changes = new EventEmitter<void>();
   // Disposed from first to last: what shows goes before what is shown.

@@ -1,4 +1,5 @@
 import type { LogOutputChannel } from 'vscode';
+import type { HelperLocation } from '../fdpass/locate';
 import type { Pairs } from '../migration/pair/pairs';
 import type { Runs } from '../migration/run/runs';
 import type { SettingsHistory } from '../migration/settings/history';
@@ -18,6 +19,8 @@ import { PairedBackendTransfer } from './commands/pairedBackendTransfer';
 import { PairPicker } from './commands/pairPicker';
 import { PairQuestions } from './commands/pairQuestions';
 import { ParameterEditor } from './commands/parameterEditor';
+import { PreflightCommands } from './commands/preflightCommands';
+import { PreflightList } from './commands/preflightList';
 import { ProfileCommands } from './commands/profileCommands';
 import { ResetCommands } from './commands/resetCommands';
 import { SettingCommands } from './commands/settingCommands';
@@ -45,6 +48,7 @@ export interface Services {
   readonly prompts: Prompts;
   readonly commands: CommandRunner;
   readonly log: LogOutputChannel;
+  readonly locateHelper: () => Promise<HelperLocation>;
 }
 
 /** The parts of the extension that register themselves, each once. */
@@ -72,6 +76,7 @@ export function contributionsOf(services: Services): readonly Contribution[] {
   const pairPicker = new PairPicker(registry, pairs, prompts);
   const pairQuestions = new PairQuestions(registry, pairs, prompts);
   const transfer = new PairedBackendTransfer(pairPicker, history, prompts);
+  const preflight = new PreflightList(history, commands, prompts, services.locateHelper);
   const library = new ProfileLibrary();
   const documents = new SettingsDocuments(registry, library);
   return [
@@ -82,7 +87,18 @@ export function contributionsOf(services: Services): readonly Contribution[] {
     new ResetCommands(history, changer, registry, provider, commands, prompts, picker),
     new CopyCommands(registry, provider, commands, prompts, picker),
     new FilterCommands(provider, commands, prompts),
-    new MigrationCommands(registry, runs, commands, prompts, picker, questions, reporter, pairs),
+    new PreflightCommands(registry, commands, picker, pairPicker, preflight),
+    new MigrationCommands(
+      registry,
+      runs,
+      commands,
+      prompts,
+      picker,
+      questions,
+      reporter,
+      pairs,
+      preflight,
+    ),
     new PairCommands(
       registry,
       pairs,

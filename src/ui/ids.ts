@@ -39,6 +39,7 @@ export const CommandId = {
   copyAsHmp: 'qemuMigration.copyAsHmp',
   copyAsGlobal: 'qemuMigration.copyAsGlobal',
   copyAsCli: 'qemuMigration.copyAsCli',
+  preflight: 'qemuMigration.preflight',
   migrate: 'qemuMigration.migrate',
   cancelMigration: 'qemuMigration.cancelMigration',
   showLog: 'qemuMigration.showLog',

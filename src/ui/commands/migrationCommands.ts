@@ -13,6 +13,7 @@ import type { Prompts } from '../prompts';
 import { readSetting } from '../settings';
 import type { MachinePicker } from './machinePicker';
 import type { MigrationQuestions } from './migrationQuestions';
+import type { PreflightList } from './preflightList';
 
 /** Migrate, and cancel. */
 export class MigrationCommands implements Contribution {
@@ -24,6 +25,7 @@ export class MigrationCommands implements Contribution {
   private readonly questions: MigrationQuestions;
   private readonly reporter: MigrationReporter;
   private readonly pairs: Pick<Pairs, 'of' | 'set'>;
+  private readonly preflight: Pick<PreflightList, 'mayStart'>;
 
   constructor(
     registry: MachineRegistry,
@@ -34,6 +36,7 @@ export class MigrationCommands implements Contribution {
     questions: MigrationQuestions,
     reporter: MigrationReporter,
     pairs: Pick<Pairs, 'of' | 'set'>,
+    preflight: Pick<PreflightList, 'mayStart'>,
   ) {
     this.registry = registry;
     this.runs = runs;
@@ -43,6 +46,7 @@ export class MigrationCommands implements Contribution {
     this.questions = questions;
     this.reporter = reporter;
     this.pairs = pairs;
+    this.preflight = preflight;
   }
 
   register(): Disposable {
@@ -61,8 +65,17 @@ export class MigrationCommands implements Contribution {
     const request = await this.questions.ask(machineId, readSetting(SettingId.transport));
     if (request === undefined) return;
     this.remember(request);
+    if (!(await this.mayStart(request))) return;
     const run = this.runs.start(request);
     void this.reporter.follow(run);
+  }
+
+  /** Warnings are said while nothing has begun. */
+  private async mayStart(request: LocalMigrationRequest): Promise<boolean> {
+    const [source, target] = [request.source, request.target].map((id) => this.registry.get(id));
+    // One that has left the list is told by the run.
+    if (source === undefined || target === undefined) return true;
+    return this.preflight.mayStart({ source, target }, request);
   }
 
   /** Two that are to be migrated are a pair from now on, unless one of them has another partner. */
