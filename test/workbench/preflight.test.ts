@@ -143,7 +143,10 @@ describe('the check before a migration', () => {
       const { source } = await pair('kvm64', [...cpu('kvm64'), ...cpu('kvm64')]);
       await migrate(source);
       await eventually(() =>
-        assert.match(bench.prompts.messages.at(-1)?.text ?? '', /^The migration of web-1 was not started.*"-smp 1"/),
+        assert.match(
+          bench.prompts.messages.at(-1)?.text ?? '',
+          /^The migration of web-1 was not started.*"-smp 1"/,
+        ),
       );
       assert.ok(bench.prompts.messages.every(({ text }) => !/^Before/.test(text)));
     });
