@@ -68,10 +68,18 @@ function softLimit(text: string, name: string): number | 'unlimited' | undefined
   return Number(value);
 }
 
+const hugetlbfs = 0x958458f6;
+
 /** `f_type` of NFS, SMB, CIFS, SMB2, Ceph, GFS2, OCFS2 and 9P. */
 const networkFileSystems: ReadonlySet<number> = new Set([
   0x6969, 0x517b, 0xfe534d42, 0xff534d42, 0x00c36400, 0x01161970, 0x7461636f, 0x01021997,
 ]);
+
+/** Whether what is at `file` comes from the pool of huge pages, which is not available memory. */
+export async function isOnHugePages(file: string): Promise<boolean> {
+  const system = await statfs(file).catch(() => undefined);
+  return system?.type === hugetlbfs;
+}
 
 /** The file that a QEMU opened under this name. */
 export async function findImage(

@@ -48,6 +48,8 @@ export interface MemoryBackend {
   readonly shared: boolean;
   /** `mem-path` of a `memory-backend-file`. */
   readonly path: string | undefined;
+  /** `hugetlb` of a `memory-backend-memfd`: from the pool of huge pages. */
+  readonly hugePages: boolean;
 }
 
 /**
@@ -236,24 +238,30 @@ function fileIn(options: JsonValue | undefined): string | undefined {
   return fileIn(options['file']);
 }
 
-function readMemory(
+async function readMemory(
   connection: QmpConnection,
   backends: z.infer<typeof memdevShape>,
 ): Promise<readonly MemoryBackend[]> {
-  return Promise.all(
-    backends.flatMap(({ id, size, share }) =>
-      id === undefined
-        ? []
-        : [
-            qomGet(connection, `/objects/${id}`, 'mem-path').then((path): MemoryBackend => ({
-              id,
-              bytes: size,
-              shared: share === true,
-              path: typeof path === 'string' ? path : undefined,
-            })),
-          ],
-    ),
-  );
+  const read = async ({
+    id,
+    size,
+    share,
+  }: (typeof backends)[number]): Promise<readonly MemoryBackend[]> => {
+    if (id === undefined) return [];
+    const [path, huge] = await Promise.all(
+      ['mem-path', 'hugetlb'].map((property) => qomGet(connection, `/objects/${id}`, property)),
+    );
+    return [
+      {
+        id,
+        bytes: size,
+        shared: share === true,
+        path: typeof path === 'string' ? path : undefined,
+        hugePages: huge === true,
+      },
+    ];
+  };
+  return (await Promise.all(backends.map(read))).flat();
 }
 
 /** The path at which `unix:PATH,server=on` listens, connected or not. */

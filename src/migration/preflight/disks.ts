@@ -157,14 +157,18 @@ function lockFindings(
 function unlockedBy(disk: DiskFacts, { inventory, snapshot }: PreflightSide): string | undefined {
   if (deviceOf(disk, inventory.devices)?.sharesWriting === true) return 'share-rw=on';
   const args = snapshot.process?.args ?? [];
-  const candidates =
-    disk.driveId === undefined
-      ? givenOptions(args, 'blockdev').filter((option) => names(option, disk))
-      : givenOptions(args, 'drive').filter(
-          (option) => readOptions(option).options.get('id') === disk.driveId,
-        );
-  const off = candidates.some((option) => /locking"?\s*[=:]\s*"?off/.test(option));
+  const off = givenFor(disk, args).some((option) => /locking"?\s*[=:]\s*"?off/.test(option));
   return off ? 'locking=off' : undefined;
+}
+
+/** The options that the disk was made of: by the drive's id, which not every drive was given. */
+function givenFor(disk: DiskFacts, args: readonly string[]): readonly string[] {
+  const drives = givenOptions(args, 'drive');
+  const own = drives.filter(
+    (option) => readOptions(option).options.get('id') === (disk.driveId ?? ''),
+  );
+  if (own.length > 0) return own;
+  return [...drives, ...givenOptions(args, 'blockdev')].filter((option) => names(option, disk));
 }
 
 /** Whether an option speaks of the disk's image or node. */

@@ -1,5 +1,6 @@
 import { formatBytes } from '../settings/units';
-import { isOn, type Finding, type PreflightInput } from './types';
+import type { MemoryBackend } from '../../vm/inventory';
+import { isOn, type Finding, type PreflightInput, type PreflightSide } from './types';
 
 /** Whether the host can hold the target's copy of the guest's memory. */
 export function memoryFindings(input: PreflightInput): readonly Finding[] {
@@ -11,8 +12,10 @@ function roomFinding({ source, target, host }: PreflightInput): readonly Finding
   const { residentBytes } = target.use;
   const { availableBytes } = host;
   if (memoryBytes === undefined || residentBytes === undefined) return [];
+  // Huge pages are put aside already.
+  if (availableBytes === undefined || target.hugePages) return [];
   // The target maps the pages that the source has already.
-  if (availableBytes === undefined || sharedFile({ source, target }) !== undefined) return [];
+  if (sharedFile({ source, target }) !== undefined) return [];
   const missing = Math.max(0, memoryBytes - residentBytes);
   if (missing <= availableBytes) return [];
   return [
@@ -27,14 +30,20 @@ function roomFinding({ source, target, host }: PreflightInput): readonly Finding
   ];
 }
 
+/** The backend that is the guest's main memory. */
+export function mainMemoryOf({
+  inventory,
+}: Pick<PreflightSide, 'inventory'>): MemoryBackend | undefined {
+  return inventory.memory?.find(({ id }) => id === inventory.mainMemory);
+}
+
 /** The file that is the guest's memory on both sides. */
 function sharedFile({
   source,
   target,
 }: Pick<PreflightInput, 'source' | 'target'>): string | undefined {
-  const [here, there] = [source, target].map(({ inventory }) => {
-    const { memory, mainMemory } = inventory;
-    const main = memory?.find(({ id }) => id === mainMemory);
+  const [here, there] = [source, target].map((side) => {
+    const main = mainMemoryOf(side);
     return main?.shared === true ? main.path : undefined;
   });
   return here !== undefined && here === there ? here : undefined;

@@ -1,5 +1,5 @@
 import type { HelperLocation } from '../../fdpass/locate';
-import { findImage, readHost, readProcessUse, type ImageFile } from '../../vm/host';
+import { findImage, isOnHugePages, readHost, readProcessUse, type ImageFile } from '../../vm/host';
 import { readInventory, type Inventory } from '../../vm/inventory';
 import type { MachineHandle, VmFacts } from '../../vm/types';
 import { findObstacles } from '../run/checks';
@@ -11,7 +11,7 @@ import { deviceFindings } from './devices';
 import { diskFindings } from './disks';
 import { machineFindings } from './machine';
 import { measureDirtyRate } from './measure';
-import { memoryFindings } from './memory';
+import { mainMemoryOf, memoryFindings } from './memory';
 import { paceFindings } from './pace';
 import { settingFindings } from './settings';
 import { transferFindings } from './transfer';
@@ -147,10 +147,12 @@ async function readSide(
   const { snapshot } = machine;
   const { process } = snapshot;
   const files = new Set(inventory.disks?.flatMap(({ file }) => file ?? []));
-  const [use, images] = await Promise.all([
+  const main = mainMemoryOf({ inventory });
+  const [use, hugePages, images] = await Promise.all([
     process === undefined
       ? { residentBytes: undefined, memlockBytes: undefined }
       : readProcessUse(process.pid, procRoot),
+    main?.path === undefined ? main?.hugePages === true : isOnHugePages(main.path),
     Promise.all(
       [...files].map(async (file): Promise<[string, ImageFile]> => [
         file,
@@ -158,5 +160,5 @@ async function readSide(
       ]),
     ),
   ]);
-  return { snapshot, facts, inventory, use, images: new Map(images) };
+  return { snapshot, facts, inventory, use, hugePages, images: new Map(images) };
 }

@@ -1,6 +1,7 @@
 import { changeToMatch, compareMachines } from '../pair/compare';
 import { isEmptyChange } from '../settings/change';
 import type { Obstacle } from '../run/types';
+import { mainMemoryOf } from './memory';
 import { isOn, switching, type Finding, type PreflightInput, type PreflightSide } from './types';
 
 /** Settings that differ, that a run changes, or that this host may not carry. */
@@ -105,10 +106,10 @@ function modeFinding({ source }: PreflightInput): readonly Finding[] {
 }
 
 /** Whether the modes that keep the memory in place could be used at all. */
-function cprMemory(mode: string, { inventory }: PreflightSide): string {
+function cprMemory(mode: string, side: PreflightSide): string {
   const arguments_ = 'QEMU ends when such a mode meets the arguments of a plain migration.';
   if (mode !== 'cpr-transfer' && mode !== 'cpr-exec') return arguments_;
-  const main = inventory.memory?.find(({ id }) => id === inventory.mainMemory);
+  const main = mainMemoryOf(side);
   return main === undefined || main.shared
     ? arguments_
     : `${arguments_} This guest could not use it: its memory "${main.id}" was started without share=on.`;

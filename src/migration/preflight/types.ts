@@ -42,6 +42,8 @@ export interface PreflightSide {
   readonly facts: VmFacts;
   readonly inventory: Inventory;
   readonly use: ProcessUse;
+  /** Its memory comes from the pool of huge pages. */
+  readonly hugePages: boolean;
   /** The images of its disks, by QEMU's name for the file. */
   readonly images: ReadonlyMap<string, ImageFile>;
 }

@@ -60,11 +60,20 @@ export class PreflightList {
         this.tell(choice);
         return;
       }
+      await this.putRight(choice, choice.fix.title, pair);
+    }
+  }
+
+  /** One step of the history; where it is refused, the list says the same again. */
+  private async putRight(finding: Finding, title: string, pair: PairedMachines): Promise<void> {
+    try {
       await this.history.perform(
-        l10n.t('{0}: {1}', pairLabel(pair), choice.fix.title),
-        fixRequests(choice, pair.source, pair.target),
+        l10n.t('{0}: {1}', pairLabel(pair), title),
+        fixRequests(finding, pair.source, pair.target),
       );
-      this.prompts.status(l10n.t('Done: {0}.', choice.fix.title));
+      this.prompts.status(l10n.t('Done: {0}.', title));
+    } catch (error) {
+      this.commands.showError('preflight', error);
     }
   }
 

@@ -26,6 +26,7 @@ interface SideCase {
   readonly inventory?: Partial<Inventory>;
   readonly use?: Partial<PreflightSide['use']>;
   readonly images?: PreflightSide['images'];
+  readonly hugePages?: boolean;
 }
 
 interface Case {
@@ -50,6 +51,7 @@ function inputOf({ build = '11.1-stock', request, source, target, host }: Case):
       inventory: { ...nothingKnown, ...given.inventory },
       use: { residentBytes: undefined, memlockBytes: undefined, ...given.use },
       images: given.images ?? new Map(),
+      hugePages: given.hugePages ?? false,
     };
   };
   return {
@@ -264,7 +266,9 @@ describe('the check before a migration', () => {
     const given = (residentBytes: number, availableBytes: number, shared = false): Case => {
       const inventory: Partial<Inventory> = {
         mainMemory: 'ram',
-        memory: [{ id: 'ram', bytes: 8 * gibibyte, shared, path: '/dev/shm/ram' }],
+        memory: [
+          { id: 'ram', bytes: 8 * gibibyte, shared, path: '/dev/shm/ram', hugePages: false },
+        ],
       };
       const side = { facts, inventory, capabilities: { 'x-ignore-shared': shared } };
       return {
@@ -276,6 +280,9 @@ describe('the check before a migration', () => {
     assert.match(only(given(gibibyte, 6 * gibibyte)).what, /7 GiB more memory.*6 GiB available/);
     assert.deepEqual(names(given(gibibyte, 7 * gibibyte)), []);
     assert.deepEqual(names(given(0, gibibyte, true)), [], 'the file is there already');
+    const { target, ...rest } = given(0, gibibyte);
+    const huge = { ...target, hugePages: true };
+    assert.deepEqual(names({ ...rest, target: huge }), [], 'huge pages are put aside already');
   });
 
   it('warns of sending without copies where little memory may be locked', () => {
@@ -318,7 +325,7 @@ describe('the check before a migration', () => {
         parameters: { mode: 'cpr-transfer' },
         inventory: {
           mainMemory: 'pc.ram',
-          memory: [{ id: 'pc.ram', bytes: 1, shared: false, path: undefined }],
+          memory: [{ id: 'pc.ram', bytes: 1, shared: false, path: undefined, hugePages: false }],
         },
       },
     });
