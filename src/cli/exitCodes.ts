@@ -1,6 +1,7 @@
 import { ProfileNotApplicableError } from '../migration/profiles/apply';
 import { ProfileFileError } from '../migration/profiles/profileFile';
 import { RunRefusedError } from '../migration/run/checks';
+import { MachineDrivenError, NoSuchRunError } from '../migration/run/journal/errors';
 import { BackendTransferError } from '../migration/settings/backendTransfer';
 import { CapabilityNotTakenError } from '../migration/settings/capabilities';
 import {
@@ -96,6 +97,8 @@ export function exitCodeOfOutcome({ kind, owner }: Pick<RunOutcome, 'kind' | 'ow
 const refusals = [
   BackendTransferError,
   RunRefusedError,
+  MachineDrivenError,
+  NoSuchRunError,
   RefusedError,
   QmpCommandError,
   SettingsRefusedError,

@@ -16,6 +16,7 @@ Examples:
   qemu-migration apply "Lowest downtime" /run/vm/web-1.qmp /run/vm/web-1-new.qmp
   qemu-migration preflight /run/vm/web-1.qmp /run/vm/web-1-new.qmp
   qemu-migration migrate /run/vm/web-1.qmp /run/vm/web-1-new.qmp
+  qemu-migration resume --all
 
 SOCKET is where QEMU listens when started with
   -qmp unix:/run/vm/web-1.qmp,server=on,wait=off
@@ -156,3 +157,29 @@ Exit codes: 0 the guest is on the target; 3 no connection; 4 refused, nothing ch
 5 failed, 6 cancelled: the guest runs on the source; 7 too late to cancel: it runs on the target;
 8 unknown: needs you. With --json the last and only thing on stdout is the outcome; progress is on
 stderr.`;
+
+export const runs = `
+Each migration is written down while it goes on, so that another program can finish it when the
+one that drives it is killed. The last 100 that have ended are kept. They are in
+$QEMU_MIGRATION_STATE, else $XDG_STATE_HOME/qemu-migration, else ~/.local/state/qemu-migration.
+What cannot be read there is set aside as *.damaged and named on stderr.
+
+Examples:
+  qemu-migration runs
+  qemu-migration runs --unfinished --json | jq -r '.runs[].run'`;
+
+export const resume = `
+Finds both QEMUs again and looks what they say. What had not begun is taken back; a migration under
+way is watched to its end; what was stopped for a cancel is continued where that is proven to be
+safe; borrowed settings are put back. If it cannot be found out it says so, and can be tried again.
+
+Examples:
+  qemu-migration resume 20260102T030405-1a2b3c
+  qemu-migration resume 1a2b3c
+  qemu-migration resume --all
+
+Ctrl+C cancels the migration, a second one stops watching.
+
+Exit codes as of migrate: 0 the guest is on the target; 4 refused: no such run, or another program
+drives it; 5 failed: also a migration that had not begun; 6 cancelled; 7 too late to cancel;
+8 unknown: needs you. With --all: 0 when all have ended in one of the known ways, else 8.`;

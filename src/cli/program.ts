@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { join, resolve } from 'node:path';
 import { version } from '../../package.json';
+import { stateDirectory, type JournalFiles } from '../migration/run/journal/files';
 import type { Transport } from '../migration/run/types';
 import { sentence } from '../migration/view/sentence';
 import { copyForms, type CopyForm } from '../migration/settings/copyAs';
@@ -9,6 +10,7 @@ import { diff } from './commands/diff';
 import { list } from './commands/list';
 import { migrate } from './commands/migrate';
 import { check, type PreflightOptions } from './commands/preflight';
+import { resume, runs } from './commands/runs';
 import { backendTransfer, set } from './commands/set';
 import { caps, params, type SettingsRequest } from './commands/settings';
 import { show } from './commands/show';
@@ -30,6 +32,8 @@ export interface Surroundings {
   /** Where the bundle lies, the helper in `bin` beside it. */
   readonly bundleDirectory: string;
   readonly signals: SignalSource;
+  /** How journals reach the disk; another way in tests. */
+  readonly journalFiles?: JournalFiles;
 }
 
 interface CommonOptions {
@@ -88,7 +92,11 @@ async function dispatch(
   ): Promise<void> => {
     const verbose = options.verbose === true;
     const { cwd, signals } = around;
-    const session = new Session({ cwd, signals, terminal, verbose, autoReconnect });
+    const session = new Session({
+      ...{ cwd, signals, terminal, verbose, autoReconnect },
+      stateDirectory: stateDirectory(around.env),
+      journalFiles: around.journalFiles,
+    });
     let result: CommandResult;
     let failed = false;
     try {
@@ -309,6 +317,31 @@ function buildProgram(around: Surroundings, perform: Perform): Command {
       true,
     ),
   );
+
+  command('runs', 'List the migrations of this host that were written down.', help.runs)
+    .option('--unfinished', 'only those whose end is not known')
+    .action((options: CommonOptions & { unfinished?: true }) =>
+      perform(options, (session) => runs(session, { unfinished: options.unfinished === true })),
+    );
+
+  command('resume', 'Take up a migration whose program was killed in the middle.', help.resume)
+    .argument('[run]', 'its name, or the end of it; "runs" lists them')
+    .option('--all', 'all whose program is gone')
+    .option('--forget', 'send nothing; only call it ended')
+    .action((run: string | undefined, flags: CommonOptions & { all?: true; forget?: true }) =>
+      perform(
+        flags,
+        (session) =>
+          resume(session, {
+            run,
+            all: flags.all === true,
+            forget: flags.forget === true,
+            verbose: flags.verbose === true,
+            signals: around.signals,
+          }),
+        true,
+      ),
+    );
   return program;
 }
 

@@ -1,4 +1,6 @@
 import { resolve } from 'node:path';
+import type { JournalFiles } from '../migration/run/journal/files';
+import { Journals } from '../migration/run/journal/journals';
 import { devicePermissions } from '../migration/settings/backendTransfer';
 import { MachineRegistry, type MachineStore } from '../vm/registry';
 import type { MachineHandle } from '../vm/types';
@@ -17,12 +19,16 @@ export interface SessionOptions {
   readonly verbose: boolean;
   /** Connect again when a connection is lost. */
   readonly autoReconnect: boolean;
+  /** Where runs are written down. */
+  readonly stateDirectory: string;
+  readonly journalFiles?: JournalFiles | undefined;
 }
 
 /** The machines of one call of the program: nothing is remembered. */
 export class Session {
   readonly registry: MachineRegistry;
   readonly terminal: Terminal;
+  readonly journals: Journals;
   private readonly cwd: string;
   private readonly signals: SignalSource;
 
@@ -31,6 +37,12 @@ export class Session {
     this.terminal = terminal;
     this.cwd = options.cwd;
     this.signals = options.signals;
+    this.journals = new Journals({
+      directory: options.stateDirectory,
+      ...(options.journalFiles && { files: options.journalFiles }),
+      program: 'qemu-migration on the command line',
+      log: (line) => terminal.note(line),
+    });
     this.registry = new MachineRegistry({
       devicePermissions,
       store: noStore,

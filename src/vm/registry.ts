@@ -104,6 +104,18 @@ export class MachineRegistry implements Disposable {
     return machine;
   }
 
+  /**
+   * Takes a machine onto the list and connects it; one that cannot be connected now stays and, with
+   * `autoReconnect`, is tried on.
+   */
+  async attach(socketPath: string): Promise<MachineHandle> {
+    const machine = this.add(socketPath, 'remembered');
+    // Its state tells why it failed.
+    await machine.connect().catch(ignore);
+    this.save();
+    return machine;
+  }
+
   /** Ends the connection; the machine stays in the list and is not tried again. */
   async disconnect(id: MachineId): Promise<void> {
     this.byId.get(id)?.disconnect();

@@ -5,20 +5,24 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root } from '../../scripts/lib/paths';
 
-let bundle: Promise<string> | undefined;
+const bundles = new Map<string, Promise<string>>();
 
 /** Bundles the command-line program as `npm run build` does, once a test run, and returns its path. */
-export function cliBundle(): Promise<string> {
-  bundle ??= bundleCli();
+export function cliBundle(entry = 'src/cli/main.ts'): Promise<string> {
+  let bundle = bundles.get(entry);
+  if (bundle === undefined) {
+    bundle = bundleCli(entry);
+    bundles.set(entry, bundle);
+  }
   return bundle;
 }
 
-async function bundleCli(): Promise<string> {
+async function bundleCli(entry: string): Promise<string> {
   const directory = mkdtempSync(join(tmpdir(), 'qmcli-'));
   process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
   const outfile = join(directory, 'cli.js');
   await build({
-    entryPoints: [join(root, 'src/cli/main.ts')],
+    entryPoints: [join(root, entry)],
     outfile,
     bundle: true,
     platform: 'node',
@@ -28,6 +32,18 @@ async function bundleCli(): Promise<string> {
     logLevel: 'error',
   });
   return outfile;
+}
+
+let state: string | undefined;
+
+/** What the runs of this test process leave is no business of the person's who runs it. */
+function ownState(): string {
+  if (state === undefined) {
+    const directory = mkdtempSync(join(tmpdir(), 'qmstate-'));
+    process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
+    state = directory;
+  }
+  return state;
 }
 
 export interface CliEnd {
@@ -47,6 +63,8 @@ export interface CliProcess {
 export interface CliOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Another main program; see `killedCli.ts`. */
+  readonly entry?: string;
 }
 
 /** Starts the bundled program as a person's shell would. */
@@ -54,9 +72,9 @@ export async function startCli(
   args: readonly string[],
   options: CliOptions = {},
 ): Promise<CliProcess> {
-  const child = spawn(process.execPath, [await cliBundle(), ...args], {
+  const child = spawn(process.execPath, [await cliBundle(options.entry), ...args], {
     cwd: options.cwd,
-    env: { ...process.env, ...options.env },
+    env: { ...process.env, QEMU_MIGRATION_STATE: ownState(), ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let stdout = '';

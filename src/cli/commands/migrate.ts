@@ -7,9 +7,9 @@ import type {
   RunRecord,
   Transport,
 } from '../../migration/run/types';
-import { formatBytes, formatDurationMs } from '../../migration/settings/units';
 import { ExitCode, exitCodeOfOutcome, UsageError } from '../exitCodes';
 import { Interrupts, type SignalSource } from '../interrupts';
+import { outcomeDocument, outcomeLines } from '../outcomeText';
 import type { CommandResult } from '../result';
 import { clock, type Session } from '../session';
 import { parseBandwidth } from './bandwidth';
@@ -63,6 +63,7 @@ class Watch {
     }
     this.runs = new Runs({
       registry: session.registry,
+      journals: session.journals,
       locateHelper: () => this.locateHelper(),
       ...(options.verbose
         ? { log: (line: string) => session.terminal.note(`${clock()} ${line}`) }
@@ -139,13 +140,17 @@ class Watch {
   private stoppedResult(): CommandResult {
     const { source, target } = this.paths;
     if (this.current === undefined) return this.neverStarted();
+    const { journalId } = this.current.record;
     return {
       exitCode: ExitCode.unknown,
       lines: [
         'Stopped watching. The migration may go on without this program, or be cancelled already.',
         `Look where the guest is, before anything else:  qemu-migration show ${source}`,
         `                                                qemu-migration show ${target}`,
-        'Never resume the source while the target may run: that makes two running copies.',
+        'Never continue the source while the target may run: that makes two running copies.',
+        ...(journalId === undefined
+          ? []
+          : [`To watch it again, and to have all put back:  qemu-migration resume ${journalId}`]),
         ...(this.maxBandwidth === undefined
           ? []
           : ['max-bandwidth of the source may still be what was set for this run.']),
@@ -153,6 +158,7 @@ class Watch {
       document: {
         outcome: 'unknown',
         stoppedWatching: true,
+        run: journalId,
         owner: 'unknown',
         status: this.current.record.progress.status,
         phase: this.current.record.progress.phase,
@@ -166,31 +172,10 @@ class Watch {
   }
 
   private outcomeResult(record: RunRecord, outcome: RunOutcome): CommandResult {
-    const { kind, ...rest } = outcome;
     return {
       exitCode: exitCodeOfOutcome(outcome),
-      lines: [outcome.headline, ...outcome.details, ...figures(outcome), outcome.nextStep].filter(
-        (line) => line !== '',
-      ),
-      document: {
-        outcome: kind,
-        ...rest,
-        source: { socket: this.paths.source, name: record.sourceLabel },
-        target: { socket: this.paths.target, name: record.targetLabel },
-        transport: record.request.transport,
-        backendTransfer: record.request.backendTransfer,
-        maxBandwidthBytesPerSecond: record.request.maxBandwidthBytesPerSecond,
-        startedAt: new Date(record.startedAt).toISOString(),
-      },
+      lines: outcomeLines(outcome),
+      document: outcomeDocument(record, outcome, this.paths),
     };
   }
-}
-
-/** What the headline does not tell. */
-function figures({ totalTimeMs, transferredBytes }: RunOutcome): string[] {
-  const parts = [
-    totalTimeMs === undefined ? undefined : `took ${formatDurationMs(totalTimeMs)}`,
-    transferredBytes === undefined ? undefined : `moved ${formatBytes(transferredBytes)}`,
-  ].filter((part) => part !== undefined);
-  return parts.length === 0 ? [] : [`The migration ${parts.join(' and ')}.`];
 }

@@ -1,3 +1,5 @@
+import type { ChannelWhat } from '../run/journal/entries';
+
 /** A way for the bytes from source to target on this host, ready to be named to both QEMUs. */
 export interface Channel {
   /** For `migrate-incoming` and `migrate` alike. */
@@ -5,3 +7,6 @@ export interface Channel {
   /** Takes back what the QEMUs did not use and removes what is on disk. Never rejects; idempotent. */
   close(): Promise<void>;
 }
+
+/** Told what is about to be opened, so that somebody else can remove it should we not come to it. */
+export type Announce = (what: ChannelWhat) => Promise<void>;

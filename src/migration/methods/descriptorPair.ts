@@ -3,7 +3,7 @@ import { FdPassHelper } from '../../fdpass/helper';
 import type { HelperLocation } from '../../fdpass/locate';
 import { untilReady } from '../../vm/ready';
 import type { MachineHandle } from '../../vm/types';
-import type { Channel } from './channel';
+import type { Announce, Channel } from './channel';
 
 /** The helper that hands over descriptors is not there. */
 export class HelperMissingError extends Error {
@@ -28,15 +28,26 @@ export async function openDescriptorPair(
   target: MachineHandle,
   location: HelperLocation,
   signal: AbortSignal,
+  announce: Announce,
 ): Promise<Channel> {
   if (location.kind === 'missing') throw new HelperMissingError(location);
   const fdname = `qemu-migration-${randomBytes(6).toString('hex')}`;
+  await announce({ transport: 'fd', name: fdname });
   const helper = new FdPassHelper(location.path);
   await helper.pair(
     { connection: source.connection(), fdname },
     { connection: target.connection(), fdname },
     { signal },
   );
+  return descriptorPairOf(fdname, source, target);
+}
+
+/** The channel that {@link openDescriptorPair} announced, in the hands of another process. */
+export function descriptorPairOf(
+  fdname: string,
+  source: MachineHandle,
+  target: MachineHandle,
+): Channel {
   return {
     uri: `fd:${fdname}`,
     close: async () => {

@@ -1,8 +1,9 @@
-import { chown, mkdtemp, rm } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { chown, mkdir, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import type { MachineHandle } from '../../vm/types';
-import type { Channel } from './channel';
+import type { Announce, Channel } from './channel';
 
 /**
  * A UNIX socket of its own in a new directory of mode 0700. The target listens there and removes
@@ -10,11 +11,13 @@ import type { Channel } from './channel';
  *
  * When we are root and the QEMUs are not, the directory is given to their user: they have to enter.
  */
-export async function openUnixPath(target: MachineHandle): Promise<Channel> {
-  const directory = await mkdtemp(path.join(baseDirectory(), 'qemu-migration-'));
-  const close = async (): Promise<void> => {
-    await rm(directory, { recursive: true, force: true }).catch(() => undefined);
-  };
+export async function openUnixPath(target: MachineHandle, announce: Announce): Promise<Channel> {
+  const name = `${prefix}${randomBytes(9).toString('hex')}`;
+  const directory = path.join(baseDirectory(), name);
+  await announce({ transport: 'unix', directory });
+  // Fails if it is there: nobody can have put anything in its place.
+  await mkdir(directory, { mode: 0o700 });
+  const close = (): Promise<void> => removeDirectory(directory);
   const owner = target.snapshot.process?.uid;
   if (owner !== undefined && owner !== process.getuid?.()) {
     try {
@@ -24,7 +27,25 @@ export async function openUnixPath(target: MachineHandle): Promise<Channel> {
       throw error;
     }
   }
-  return { uri: `unix:${path.join(directory, 'migration.sock')}`, close };
+  return { ...unixPathOf(directory), close };
+}
+
+const prefix = 'qemu-migration-';
+
+/** The channel that {@link openUnixPath} announced, in the hands of another process. */
+export function unixPathOf(directory: string): Channel {
+  return {
+    uri: `unix:${path.join(directory, 'migration.sock')}`,
+    // What a journal names is removed only if it looks like ours.
+    close: async () => {
+      const ours = path.isAbsolute(directory) && path.basename(directory).startsWith(prefix);
+      if (ours) await removeDirectory(directory);
+    },
+  };
+}
+
+async function removeDirectory(directory: string): Promise<void> {
+  await rm(directory, { recursive: true, force: true }).catch(() => undefined);
 }
 
 /** Short enough for a socket's 107 bytes, and seen by the QEMUs as well as by us. */

@@ -2,23 +2,42 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { QmpCommandError } from '../../qmp/errors';
 import type { JsonValue } from '../../qmp/json';
 import { hasEnded, untilReady } from '../../vm/ready';
-import type { MachineHandle } from '../../vm/types';
+import type { MachineHandle, VmFacts } from '../../vm/types';
 import { setCapabilities } from '../settings/capabilities';
 import { setParameter } from '../settings/parameters';
+import { sameValue } from '../settings/values';
+import type { LoanWhat, SideName } from './journal/entries';
+import { noRecorder, type Recorder } from './journal/recorder';
+import type { OpenLoan } from './journal/state';
 
 const patienceMs = 3000;
 
-interface Loan {
+type Loan = OpenLoan & {
   readonly machine: MachineHandle;
-  readonly name: string;
-  readonly giveBack: () => Promise<unknown>;
-  /** Put back after a completed run too, not only when the run did not happen. */
-  readonly always: boolean;
-}
+  /** Of a run that was taken up again: who knows what has been set since. */
+  readonly isOld: boolean;
+};
 
 /** Settings that a run changes, with what they were, so that they can be put back. */
 export class BorrowedSettings {
   private readonly loans: Loan[] = [];
+  private readonly sides: Readonly<Record<SideName, MachineHandle>>;
+  private readonly recorder: Recorder;
+  private nextLoan = 1;
+
+  constructor(
+    sides: Readonly<Record<SideName, MachineHandle>>,
+    recorder: Recorder = noRecorder,
+    /** What an earlier driver of the same run borrowed. */
+    earlier: readonly OpenLoan[] = [],
+  ) {
+    this.sides = sides;
+    this.recorder = recorder;
+    for (const loan of earlier) {
+      this.loans.push({ ...loan, machine: sides[loan.side], isOld: true });
+      this.nextLoan = Math.max(this.nextLoan, loan.loan + 1);
+    }
+  }
 
   /** Turns capabilities on; those that are on already are left alone. */
   async enable(machine: MachineHandle, names: readonly string[]): Promise<void> {
@@ -27,16 +46,8 @@ export class BorrowedSettings {
     );
     const off = names.filter((name) => states.get(name) === false);
     if (off.length === 0) return;
-    const all = (state: boolean): Record<string, boolean> =>
-      Object.fromEntries(off.map((name) => [name, state]));
-    await this.borrow(
-      {
-        machine,
-        name: off.join(', '),
-        always: false,
-        giveBack: () => setCapabilities(machine, all(false)),
-      },
-      () => setCapabilities(machine, all(true)),
+    await this.borrow(machine, { type: 'capabilities', names: off }, false, () =>
+      setCapabilities(machine, allOf(off, true)),
     );
   }
 
@@ -57,18 +68,29 @@ export class BorrowedSettings {
       await change();
       return;
     }
-    const giveBack = (): Promise<unknown> => setParameter(machine, name, previous);
-    await this.borrow({ machine, name, always, giveBack }, change);
+    const what = { type: 'parameter', name, old: previous, now: value } as const;
+    await this.borrow(machine, what, always, change);
   }
 
   /** Noted before it is known to be done, for the reply may be lost; what QEMU refused is no loan. */
-  private async borrow(loan: Loan, change: () => Promise<unknown>): Promise<void> {
-    this.loans.push(loan);
+  private async borrow(
+    machine: MachineHandle,
+    what: LoanWhat,
+    always: boolean,
+    change: () => Promise<unknown>,
+  ): Promise<void> {
+    const side = machine === this.sides.source ? 'source' : 'target';
+    const loan: OpenLoan = { loan: this.nextLoan++, side, always, what };
+    this.loans.push({ ...loan, machine, isOld: false });
+    await this.recorder.record({ kind: 'loan', ...loan });
     try {
       await change();
     } catch (error) {
       const refused = error instanceof QmpCommandError && error.command.startsWith('migrate-set-');
-      if (refused) this.loans.pop();
+      if (refused) {
+        this.loans.pop();
+        this.recorder.jot({ kind: 'loan-end', loan: loan.loan });
+      }
       throw error;
     }
   }
@@ -83,10 +105,19 @@ export class BorrowedSettings {
     for (const loan of this.loans.splice(0).reverse()) {
       if (which === 'always' && !loan.always) continue;
       const problem = await putBackOne(loan);
-      if (problem !== undefined) problems.push(problem);
+      if (problem === undefined) this.recorder.jot({ kind: 'loan-end', loan: loan.loan });
+      else problems.push(problem);
     }
     return problems;
   }
+}
+
+function allOf(names: readonly string[], state: boolean): Record<string, boolean> {
+  return Object.fromEntries(names.map((name) => [name, state]));
+}
+
+function nameOf(what: LoanWhat): string {
+  return what.type === 'parameter' ? what.name : what.names.join(', ');
 }
 
 /** A QEMU that stands still must not hold up the outcome; it does what was sent when it goes on. */
@@ -95,13 +126,37 @@ async function tooLong(): Promise<never> {
   throw new Error(`no answer within ${patienceMs / 1000} s.`);
 }
 
-async function putBackOne({ machine, name, giveBack }: Loan): Promise<string | undefined> {
+async function putBackOne(loan: Loan): Promise<string | undefined> {
+  const { machine, what } = loan;
   if (!(await untilReady(machine)) && (await hasEnded(machine))) return undefined;
   try {
-    await Promise.race([giveBack(), tooLong()]);
-    return undefined;
+    return await Promise.race([giveBack(loan), tooLong()]);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    return `${name} of ${machine.snapshot.label} could not be put back: ${why}`;
+    return `${nameOf(what)} of ${machine.snapshot.label} could not be put back: ${why}`;
   }
+}
+
+/** @returns why not, if it is better left as it is */
+async function giveBack({ machine, what, isOld }: Loan): Promise<string | undefined> {
+  const facts = isOld ? await machine.refresh(['parameters', 'capabilities']) : undefined;
+  if (what.type === 'capabilities') {
+    const names = facts === undefined ? what.names : what.names.filter((name) => isOn(facts, name));
+    if (names.length > 0) await setCapabilities(machine, allOf(names, false));
+    return undefined;
+  }
+  const { name, old, now } = what;
+  const current = facts?.parameters[name];
+  if (current !== undefined) {
+    if (sameValue(current, old)) return undefined;
+    if (!sameValue(current, now)) {
+      return `${name} of ${machine.snapshot.label} has been changed since, and was left so.`;
+    }
+  }
+  await setParameter(machine, name, old);
+  return undefined;
+}
+
+function isOn({ capabilities }: VmFacts, name: string): boolean {
+  return capabilities.some((capability) => capability.name === name && capability.enabled);
 }

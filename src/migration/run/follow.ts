@@ -1,6 +1,7 @@
 import { QmpCommandError } from '../../qmp/errors';
 import type { Disposable } from '../../qmp/emitter';
-import { canBeCancelled, Hold, isHandingOver } from './hold';
+import { canBeCancelled, Hold, isHandingOver, type EarlierHold } from './hold';
+import { noRecorder, type Recorder } from './journal/recorder';
 import type { Side } from './look';
 import { stageOf, type MigrationInfo } from './migrationInfo';
 import { isPostcopy, type Answered, type SideView } from './ownership';
@@ -45,6 +46,18 @@ export interface FollowOptions {
   readonly detach: AbortSignal;
   readonly report: (patch: Partial<RunProgress>) => void;
   readonly log: (line: string) => void;
+  readonly recorder?: Recorder;
+  /** What an earlier driver did, for a run that is taken up in the middle. */
+  readonly earlier?: EarlierCourse;
+}
+
+/** As far as a run had come when its driver ended. */
+export interface EarlierCourse {
+  readonly hold: EarlierHold;
+  /** `migrate_cancel` may have been sent. */
+  readonly cancelReason: CancelReason | undefined;
+  /** Before that the target was kept from starting by itself. */
+  readonly heldBeforeCancel: boolean;
 }
 
 /**
@@ -61,6 +74,7 @@ export class Follower {
   private readonly target: Side;
   private readonly options: FollowOptions;
   private readonly hold: Hold;
+  private readonly recorder: Recorder;
   private cancelReason: CancelReason | undefined;
   private tooLate = false;
   private guestStayed: boolean;
@@ -71,10 +85,17 @@ export class Follower {
     this.source = source;
     this.target = target;
     this.options = options;
-    this.hold = new Hold(source, target, options.log);
+    const { earlier, recorder = noRecorder, log } = options;
+    this.recorder = recorder;
+    this.hold = new Hold(source, target, { log, recorder }, earlier?.hold);
+    this.cancelReason = earlier?.cancelReason;
     const { machine } = source;
-    // A guest that stands still gives no sign when it leaves.
-    this.guestStayed = machine.snapshot.facts?.runState.running ?? false;
+    this.guestStayed =
+      earlier === undefined
+        ? // A guest that stands still gives no sign when it leaves.
+          (machine.snapshot.facts?.runState.running ?? false)
+        : // What happened while nobody listened is not known.
+          earlier.heldBeforeCancel;
     this.witnesses = [
       machine.onEvent(({ name, data }) => {
         const status = data['status'];
@@ -95,6 +116,9 @@ export class Follower {
   }
 
   async follow(): Promise<Followed> {
+    const asked = (): void => this.recorder.jot({ kind: 'cancel-asked' });
+    if (this.options.cancel.aborted) asked();
+    else this.options.cancel.addEventListener('abort', asked, { once: true });
     const end = await this.untilSourceEnds();
     if (end.kind !== 'lost-sight') this.options.report({ phase: 'settling' });
     const views = await this.untilSettled(end);
@@ -179,6 +203,7 @@ export class Follower {
     const target = await this.target.look();
     if (target.kind === 'gone') {
       this.options.log('the target is gone before the switchover');
+      await this.recorder.record({ kind: 'cancel', reason: 'target-gone' });
       await this.sendCancel('target-gone');
     } else await this.send('migrate-continue', { state: 'pre-switchover' });
   }
@@ -190,6 +215,8 @@ export class Follower {
     const held = await this.hold.take();
     if (held === 'too-late') this.tooLate = true;
     if (held !== 'held') return;
+    // Before the last look, for the disk may take its time.
+    await this.recorder.record({ kind: 'cancel', reason: 'asked-for' });
     const source = await this.source.look();
     if (source.kind !== 'answered') return;
     if (isHandingOver(source)) this.tooLate = true;

@@ -1,3 +1,5 @@
+import type { SideName } from './journal/entries';
+import type { Recorder } from './journal/recorder';
 import type { Side } from './look';
 import { stageOf } from './migrationInfo';
 import { isRunning, mayContinueTarget, type Answered, type SideView } from './ownership';
@@ -18,6 +20,13 @@ export function isHandingOver({ runState, migrationStatus }: Answered): boolean 
   );
 }
 
+/** What an earlier driver of the run may have stopped. */
+export interface EarlierHold {
+  readonly source: boolean;
+  readonly target: boolean;
+  readonly guestRan: boolean;
+}
+
 /**
  * Keeps the target from starting the guest by itself, so that `migrate_cancel` can never make two
  * running copies, and continues afterwards what it stopped:
@@ -32,16 +41,25 @@ export class Hold {
   private readonly source: Side;
   private readonly target: Side;
   private readonly log: (line: string) => void;
-  private targetHeld = false;
-  private sourceHeld = false;
+  private readonly recorder: Recorder;
+  private targetHeld: boolean;
+  private sourceHeld: boolean;
   /** Whether the guest ran when it was last seen on the source, our own pause aside. */
   private guestRan: boolean;
 
-  constructor(source: Side, target: Side, log: (line: string) => void) {
+  constructor(
+    source: Side,
+    target: Side,
+    options: { readonly log: (line: string) => void; readonly recorder: Recorder },
+    earlier?: EarlierHold,
+  ) {
     this.source = source;
     this.target = target;
-    this.log = log;
-    this.guestRan = source.lastSeen().facts?.runState.running ?? false;
+    this.log = options.log;
+    this.recorder = options.recorder;
+    this.targetHeld = earlier?.target ?? false;
+    this.sourceHeld = earlier?.source ?? false;
+    this.guestRan = earlier?.guestRan ?? source.lastSeen().facts?.runState.running ?? false;
   }
 
   /** Something was stopped that is to be continued. */
@@ -63,6 +81,8 @@ export class Hold {
 
   /** `not-yet`: neither side could be held; to be tried again. May be called again when held. */
   async take(): Promise<'held' | 'too-late' | 'not-yet'> {
+    // Before the look, for the disk may take its time.
+    await this.note('target', 'taking');
     const before = await this.target.look();
     if (before.kind === 'gone') return 'held';
     if (before.kind === 'silent') return this.holdSource();
@@ -71,6 +91,7 @@ export class Hold {
       return (await this.target.look()).kind === 'gone' ? 'held' : this.holdSource();
     }
     this.targetHeld = true;
+    await this.note('target', 'taken');
     const after = await this.target.look();
     // It had everything in that moment and is paused now; continued once the source is done.
     const hadAll = after.kind === 'answered' && after.runState.status !== 'inmigrate';
@@ -79,6 +100,7 @@ export class Hold {
 
   private async holdSource(): Promise<'held' | 'not-yet'> {
     if (!this.guestRan) return 'held';
+    await this.note('source', 'taking');
     const source = await this.source.look();
     if (source.kind !== 'answered' || !canBeCancelled(source)) return 'not-yet';
     // The guest stands already, and nothing more of it is sent before `migrate-continue`.
@@ -86,7 +108,9 @@ export class Hold {
     this.log('the target does not answer: the guest is paused until the cancel is done');
     // Before the reply, which may be lost.
     this.sourceHeld = true;
-    return (await this.send(this.source, 'stop')) ? 'held' : 'not-yet';
+    if (!(await this.send(this.source, 'stop'))) return 'not-yet';
+    await this.note('source', 'taken');
+    return 'held';
   }
 
   /**
@@ -98,7 +122,7 @@ export class Hold {
     if (this.sourceHeld && source.kind === 'answered' && source.runState.status === 'paused') {
       // Whatever the target got of this guest, it got as a paused one.
       this.sourceHeld = false;
-      return this.send(this.source, 'cont');
+      return this.continueHeld('source');
     }
     if (!this.isTaken || !this.guestRan || isRunning(target)) return false;
     if (!mayContinueTarget(source, target)) return false;
@@ -106,7 +130,21 @@ export class Hold {
     this.sourceHeld = false;
     // With -S the guest would have stayed paused without us, too.
     if (this.target.lastSeen().process?.args.includes('-S') === true) return false;
-    return this.send(this.target, 'cont');
+    return this.continueHeld('target');
+  }
+
+  private async continueHeld(name: SideName): Promise<boolean> {
+    await this.note(name, 'releasing');
+    const done = await this.send(name === 'source' ? this.source : this.target, 'cont');
+    if (done) await this.note(name, 'released');
+    return done;
+  }
+
+  private note(
+    side: SideName,
+    state: 'taking' | 'taken' | 'releasing' | 'released',
+  ): Promise<void> {
+    return this.recorder.record({ kind: 'hold', side, state, guestRan: this.guestRan });
   }
 
   private async send(side: Side, command: 'stop' | 'cont'): Promise<boolean> {

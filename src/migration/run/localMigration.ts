@@ -1,8 +1,7 @@
 import { FdPassError } from '../../fdpass/errors';
 import type { HelperLocation } from '../../fdpass/locate';
-import { QmpClosedError, QmpTimeoutError } from '../../qmp/errors';
+import { QmpClosedError, QmpCommandError, QmpTimeoutError } from '../../qmp/errors';
 import { readInventory, type Inventory } from '../../vm/inventory';
-import { untilReady } from '../../vm/ready';
 import type { MachineHandle } from '../../vm/types';
 import type { Channel } from '../methods/channel';
 import { HelperMissingError, openDescriptorPair } from '../methods/descriptorPair';
@@ -12,10 +11,13 @@ import { backendTransferOf } from '../settings/backendTransfer';
 import { BorrowedSettings } from './borrowedSettings';
 import { switchoverEstimateBytesPerSecond } from './candidates';
 import { checkBeforeRun } from './checks';
+import { endFailedStart, endRun, type Ending } from './ending';
 import { Follower } from './follow';
+import type { Claim, Journals } from './journal/journals';
+import { noRecorder, type Recorder } from './journal/recorder';
+import type { RunJournal } from './journal/runJournal';
 import { Side } from './look';
-import { mayContinueSource, type SideView } from './ownership';
-import { outcomeOfFailedStart, outcomeOfRefusal, outcomeOfRun } from './outcome';
+import { outcomeOfRefusal } from './outcome';
 import type { LocalMigrationRequest, RunOutcome, RunProgress } from './types';
 
 export interface LocalMigrationContext {
@@ -23,6 +25,10 @@ export interface LocalMigrationContext {
   readonly source: MachineHandle;
   readonly target: MachineHandle;
   readonly locateHelper: () => Promise<HelperLocation>;
+  /** Where the run is written down; absent: nowhere. */
+  readonly journals?: Journals | undefined;
+  /** Told the run's name in the journals. */
+  readonly named?: (journalId: string) => void;
   /** Aborted when the user wants to cancel. */
   readonly cancel: AbortSignal;
   /** Aborted when nobody is to watch any more; both QEMUs are left as they are. */
@@ -41,66 +47,73 @@ class CancelledBeforeStart extends Error {}
 export async function runLocalMigration(context: LocalMigrationContext): Promise<RunOutcome> {
   const { source, target, report } = context;
   let helper: HelperLocation | undefined;
+  let claim: Claim | undefined;
+  let journal: RunJournal | undefined;
+  const ranNow = (): boolean => source.snapshot.facts?.runState.running ?? false;
   try {
     report({ phase: 'checking' });
     await Promise.all([source.refresh(), target.refresh()]);
-    const [inventories] = await Promise.all([
-      readInventories(source, target),
-      source.identify(),
-      target.identify(),
-    ]);
+    await Promise.all([source.identify(), target.identify()]);
+    // Who has them is the better answer than what is seen of it.
+    claim = await context.journals?.claim(source.snapshot, target.snapshot);
+    const inventories = await readInventories(source, target);
     checkBeforeRun(context.request, source, target, inventories);
     if (context.request.transport === 'fd') helper = await findHelper(context);
+    journal = await claim?.begin({ request: context.request, guestRan: ranNow() });
   } catch (error) {
+    await claim?.release();
     return outcomeOfRefusal(error, { source, target });
   }
+  if (journal !== undefined) context.named?.(journal.run);
+  const outcome = await carryOut(context, helper, journal ?? noRecorder, ranNow());
+  return journal === undefined ? outcome : journal.end(outcome);
+}
+
+async function carryOut(
+  context: LocalMigrationContext,
+  helper: HelperLocation | undefined,
+  recorder: Recorder,
+  ranBefore: boolean,
+): Promise<RunOutcome> {
+  const { source, target, log } = context;
   const sides = {
     source: new Side(source, source.snapshot.process),
     target: new Side(target, target.snapshot.process),
   };
-  const ranBefore = source.snapshot.facts?.runState.running ?? false;
-  const borrowed = new BorrowedSettings();
-  const follower = new Follower(sides.source, sides.target, context);
+  const report = (patch: Partial<RunProgress>): void => {
+    context.report(patch);
+  };
+  const borrowed = new BorrowedSettings({ source, target }, recorder);
+  const follower = new Follower(sides.source, sides.target, { ...context, recorder });
   let channel: Channel | undefined;
   let targetListens = false;
+  const ending = (): Ending => {
+    return { request: context.request, sides, borrowed, channel, recorder, report, log };
+  };
   try {
     report({ phase: 'preparing' });
     await prepare(context, borrowed);
     failIfCancelled(context);
-    channel = await openChannel(context, helper);
+    channel = await openChannel(context, helper, recorder);
     failIfCancelled(context);
     targetListens = true;
-    await startIncoming(context, channel.uri);
+    await startIncoming(context, channel.uri, recorder);
     failIfCancelled(context);
-    await startOutgoing(context, channel.uri);
+    await startOutgoing(context, channel.uri, recorder);
   } catch (error) {
     // Whether QEMU migrates after all shows in its status; to go away now would leave it unwatched.
     if (channel === undefined || !isReplyLost(error, 'migrate')) {
       follower.dispose();
-      return await abandon(error, { context, sides, borrowed, channel, targetListens });
+      return endFailedStart(ending(), {
+        error: isCancel(error) ? undefined : error,
+        targetListens,
+      });
     }
-    context.log(`migrate: ${String(error)}`);
+    log(`migrate: ${String(error)}`);
   }
   report({ phase: 'transferring' });
-  const followed = await follower.follow();
-  let { source: sourceView } = followed;
-  const revive = ranBefore && (followed.end.kind === 'failed' || followed.end.kind === 'cancelled');
-  if (revive && (await continueSource(context, sourceView, followed.target))) {
-    sourceView = await sides.source.look();
-  }
-  await channel.close();
-  const happened = followed.end.kind === 'completed' || followed.end.kind === 'lost-sight';
-  // What a migration holds cannot be put back while we have lost sight of it.
-  const notPutBack =
-    followed.end.kind === 'lost-sight' ? [] : await borrowed.putBack(happened ? 'always' : 'all');
-  report({ phase: 'done' });
-  return outcomeOfRun({
-    followed: { ...followed, source: sourceView },
-    sides,
-    notPutBack,
-    ranBefore,
-    maxBandwidth: context.request.maxBandwidthBytesPerSecond,
-  });
+  recorder.jot({ kind: 'phase', phase: 'transferring' });
+  return endRun(ending(), await follower.follow(), ranBefore);
 }
 
 /** What each side is made of, for the checks alone. */
@@ -158,13 +171,21 @@ async function findHelper({ locateHelper }: LocalMigrationContext): Promise<Help
 function openChannel(
   { source, target, cancel }: LocalMigrationContext,
   helper: HelperLocation | undefined,
+  recorder: Recorder,
 ): Promise<Channel> {
+  const announce: Parameters<typeof openUnixPath>[1] = (channel) =>
+    recorder.record({ kind: 'channel', channel });
   return helper === undefined
-    ? openUnixPath(target)
-    : openDescriptorPair(source, target, helper, cancel);
+    ? openUnixPath(target, announce)
+    : openDescriptorPair(source, target, helper, cancel, announce);
 }
 
-async function startIncoming({ target }: LocalMigrationContext, uri: string): Promise<void> {
+async function startIncoming(
+  { target }: LocalMigrationContext,
+  uri: string,
+  recorder: Recorder,
+): Promise<void> {
+  await recorder.record({ kind: 'incoming' });
   const connection = target.connection();
   const schema = target.snapshot.facts?.schema;
   // A target that stays can tell why it failed.
@@ -172,37 +193,18 @@ async function startIncoming({ target }: LocalMigrationContext, uri: string): Pr
   await connection.execute('migrate-incoming', { uri, ...(stays && { 'exit-on-error': false }) });
 }
 
-async function startOutgoing({ source }: LocalMigrationContext, uri: string): Promise<void> {
-  await source.connection().execute('migrate', { uri });
-}
-
-interface Abandoned {
-  readonly context: LocalMigrationContext;
-  readonly sides: { readonly source: Side; readonly target: Side };
-  readonly borrowed: BorrowedSettings;
-  readonly channel: Channel | undefined;
-  readonly targetListens: boolean;
-}
-
-/** Something failed before QEMU accepted `migrate`: takes back what can be taken back. */
-async function abandon(error: unknown, abandoned: Abandoned): Promise<RunOutcome> {
-  const { context, sides, borrowed, channel, targetListens } = abandoned;
-  context.report({ phase: 'settling' });
-  await channel?.close();
-  // A helper that failed half-way costs the connections, not the QEMUs.
-  await Promise.all([untilReady(context.source), untilReady(context.target)]);
-  const source = await sides.source.look();
-  const target = await sides.target.look();
-  const notPutBack = await borrowed.putBack('all');
-  context.report({ phase: 'done' });
-  return outcomeOfFailedStart({
-    error: isCancel(error) ? undefined : error,
-    source,
-    target,
-    sides,
-    notPutBack,
-    targetListens,
-  });
+async function startOutgoing(
+  { source }: LocalMigrationContext,
+  uri: string,
+  recorder: Recorder,
+): Promise<void> {
+  await recorder.record({ kind: 'migrate' });
+  try {
+    await source.connection().execute('migrate', { uri });
+  } catch (error) {
+    if (error instanceof QmpCommandError) await recorder.record({ kind: 'migrate-refused' });
+    throw error;
+  }
 }
 
 /** The command went out, and nobody knows what became of it. */
@@ -214,25 +216,4 @@ function isReplyLost(error: unknown, command: string): boolean {
 function isCancel(error: unknown): boolean {
   if (error instanceof CancelledBeforeStart) return true;
   return error instanceof FdPassError && error.reason === 'aborted';
-}
-
-/**
- * Brings the guest back on the source, where QEMU left it standing after a failed run, if and only
- * if the target's process is proven gone.
- */
-async function continueSource(
-  { source, log }: LocalMigrationContext,
-  sourceView: SideView,
-  targetView: SideView,
-): Promise<boolean> {
-  if (sourceView.kind !== 'answered' || sourceView.runState.running) return false;
-  const standing = sourceView.runState.status === 'postmigrate';
-  if (!standing || !mayContinueSource(targetView)) return false;
-  try {
-    await source.connection().execute('cont', {}, { timeoutMs: 5000 });
-    return true;
-  } catch (error) {
-    log(`cont on the source: ${String(error)}`);
-    return false;
-  }
 }

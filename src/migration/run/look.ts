@@ -1,5 +1,5 @@
 import type { CloseReason } from '../../qmp/errors';
-import { isAlive } from '../../vm/process';
+import { isAlive, isSameProcess } from '../../vm/process';
 import type { MachineHandle, MachineSnapshot, QemuProcess } from '../../vm/types';
 import { readMigrationInfo, type MigrationInfo } from './migrationInfo';
 import type { SideView } from './ownership';
@@ -7,16 +7,18 @@ import type { SideView } from './ownership';
 /** How long one look waits for a monitor that may hang. */
 const patienceMs = 2000;
 
+type QemuKey = Pick<QemuProcess, 'pid' | 'startTicks'>;
+
 /** One side of a run: its machine, and the very process that it was when the run began. */
 export class Side {
   readonly machine: MachineHandle;
   /** QEMU's last words, kept when it is gone. */
   info: MigrationInfo;
-  private readonly process: QemuProcess | undefined;
+  private readonly process: QemuKey | undefined;
   private pending: Promise<unknown> | undefined;
   private quitSeen = false;
 
-  constructor(machine: MachineHandle, process: QemuProcess | undefined) {
+  constructor(machine: MachineHandle, process: QemuKey | undefined) {
     this.machine = machine;
     this.process = process;
     this.info = readMigrationInfo(machine.snapshot.facts?.migration ?? {});
@@ -35,7 +37,7 @@ export class Side {
     if (this.process !== undefined && !(await isAlive(this.process))) return { kind: 'gone' };
     const { snapshot } = this.machine;
     if (snapshot.state.kind === 'lost' && isQuit(snapshot.state.reason)) this.quitSeen = true;
-    if (snapshot.state.kind !== 'ready') return this.lookAtProcess();
+    if (snapshot.state.kind !== 'ready' || (await this.isStranger())) return this.lookAtProcess();
     this.pending ??= this.machine
       .refresh(['migration', 'status'])
       .catch(() => undefined)
@@ -61,6 +63,13 @@ export class Side {
   /** The last picture that QEMU gave, without asking again. */
   lastSeen(): MachineSnapshot {
     return this.machine.snapshot;
+  }
+
+  /** Whether another QEMU than ours listens at the path, while ours lives on unseen. */
+  private async isStranger(): Promise<boolean> {
+    if (this.process === undefined) return false;
+    const known = this.machine.snapshot.process ?? (await this.machine.identify());
+    return known !== undefined && !isSameProcess(known, this.process);
   }
 
   private async lookAtProcess(): Promise<SideView> {

@@ -2,9 +2,13 @@ import type { HelperLocation } from '../../fdpass/locate';
 import { Emitter, type Disposable, type Event } from '../../qmp/emitter';
 import type { MachineHandle, MachineId } from '../../vm/types';
 import { RunRefusedError } from './checks';
+import type { Journals } from './journal/journals';
+import type { RunJournal } from './journal/runJournal';
+import type { JournalState } from './journal/state';
 import { runLocalMigration } from './localMigration';
 import { noProgress } from './progressText';
-import type { LocalMigrationRequest, RunOutcome, RunRecord } from './types';
+import { recoverRun } from './recover';
+import type { LocalMigrationRequest, RunOutcome, RunProgress, RunRecord } from './types';
 
 /** One migration under way or ended. */
 export interface Run {
@@ -19,8 +23,13 @@ export interface Run {
 export interface RunsOptions {
   readonly registry: { get(id: MachineId): MachineHandle | undefined };
   readonly locateHelper: () => Promise<HelperLocation>;
+  /** Where runs are written down, so that another process can take them up; absent: nowhere. */
+  readonly journals?: Journals;
   readonly log?: (line: string) => void;
 }
+
+/** Adds a machine to the list, connected if that can be done. */
+export type Attach = (socketPath: string) => Promise<MachineHandle>;
 
 /** All runs of this process: at most one a machine at a time, and the last result of each. */
 export class Runs implements Disposable {
@@ -43,8 +52,62 @@ export class Runs implements Disposable {
    * @throws {RunRefusedError} when one of the machines is unknown or in a run already
    */
   start(request: LocalMigrationRequest): Run {
-    const ids = [request.source, request.target] as const;
-    for (const id of ids) {
+    this.failIfBusy(request);
+    const source = this.machine(request.source);
+    const target = this.machine(request.target);
+    const labels = { source: source.snapshot.label, target: target.snapshot.label };
+    const run = new ActiveRun(this.nextId++, request, labels, Date.now());
+    this.add(run);
+    run.begin((signals) =>
+      runLocalMigration({
+        ...signals,
+        request,
+        source,
+        target,
+        locateHelper: this.options.locateHelper,
+        journals: this.options.journals,
+        log: (line) => this.options.log?.(line),
+      }),
+    );
+    return run;
+  }
+
+  /**
+   * Takes up a run whose driver is gone; see `Journals.list`.
+   *
+   * @throws {RunRefusedError} when one of the machines is in a run of ours
+   * @throws {NoSuchRunError}
+   * @throws {MachineDrivenError} when another process was faster
+   */
+  async recover(journalId: string, attach: Attach): Promise<Run> {
+    const { journals } = this.options;
+    if (journals === undefined) throw new Error('Runs without journals cannot be taken up');
+    const { state: found } = await journals.find(journalId);
+    this.failIfBusy(found.begin.request);
+    const { journal, state } = await journals.reopen(journalId);
+    return this.takeUp(journal, state, attach);
+  }
+
+  private takeUp(journal: RunJournal, state: JournalState, attach: Attach): Run {
+    const { begin, startedAt } = state;
+    const labels = { source: begin.source.label, target: begin.target.label };
+    const run = new ActiveRun(this.nextId++, begin.request, labels, startedAt, journal.run);
+    this.add(run);
+    run.begin((signals) =>
+      recoverRun({
+        ...signals,
+        journal,
+        state,
+        attach,
+        log: (line) => this.options.log?.(line),
+      }),
+    );
+    return run;
+  }
+
+  /** @throws {RunRefusedError} */
+  private failIfBusy({ source, target }: LocalMigrationRequest): void {
+    for (const id of [source, target]) {
       const busy = this.activeById.get(id);
       if (busy === undefined) continue;
       const { sourceLabel, targetLabel } = busy.record;
@@ -53,21 +116,20 @@ export class Runs implements Disposable {
         'Wait for it, or cancel it.',
       );
     }
-    const run = new ActiveRun(this.nextId++, request, this.machine(request.source), {
-      target: this.machine(request.target),
-      locateHelper: this.options.locateHelper,
-      log: (line) => this.options.log?.(line),
-    });
-    for (const id of ids) {
+  }
+
+  private add(run: ActiveRun): void {
+    const { source, target } = run.record.request;
+    for (const id of [source, target]) {
       this.activeById.set(id, run);
       this.lastById.set(id, run);
     }
     run.onDidChange((record) => {
-      if (record.outcome !== undefined) for (const id of ids) this.activeById.delete(id);
+      if (record.outcome !== undefined) {
+        for (const id of [source, target]) this.activeById.delete(id);
+      }
       this.changes.fire(record);
     });
-    run.begin();
-    return run;
   }
 
   private machine(id: MachineId): MachineHandle {
@@ -93,16 +155,16 @@ export class Runs implements Disposable {
   }
 }
 
-interface RunParts {
-  readonly target: MachineHandle;
-  readonly locateHelper: () => Promise<HelperLocation>;
-  readonly log: (line: string) => void;
+/** How a run is told what its user wants, and tells how it goes. */
+interface Signals {
+  readonly cancel: AbortSignal;
+  readonly detach: AbortSignal;
+  readonly report: (patch: Partial<RunProgress>) => void;
+  readonly named: (journalId: string) => void;
 }
 
 class ActiveRun implements Run {
   private current: RunRecord;
-  private readonly source: MachineHandle;
-  private readonly parts: RunParts;
   private readonly cancelling = new AbortController();
   private readonly detaching = new AbortController();
   private readonly changes = new Emitter<RunRecord>();
@@ -113,17 +175,23 @@ class ActiveRun implements Run {
     this.settle = resolve;
   });
 
-  constructor(id: number, request: LocalMigrationRequest, source: MachineHandle, parts: RunParts) {
-    this.source = source;
-    this.parts = parts;
+  constructor(
+    id: number,
+    request: LocalMigrationRequest,
+    labels: { readonly source: string; readonly target: string },
+    startedAt: number,
+    takenUp?: string,
+  ) {
     this.current = {
       id,
       request,
-      sourceLabel: source.snapshot.label,
-      targetLabel: parts.target.snapshot.label,
-      startedAt: Date.now(),
+      sourceLabel: labels.source,
+      targetLabel: labels.target,
+      startedAt,
       progress: noProgress,
       outcome: undefined,
+      journalId: takenUp,
+      takenUp: takenUp !== undefined,
     };
   }
 
@@ -131,14 +199,12 @@ class ActiveRun implements Run {
     return this.current;
   }
 
-  begin(): void {
-    void runLocalMigration({
-      ...this.parts,
-      request: this.current.request,
-      source: this.source,
+  begin(drive: (signals: Signals) => Promise<RunOutcome>): void {
+    void drive({
       cancel: this.cancelling.signal,
       detach: this.detaching.signal,
       report: (patch) => this.update({ progress: { ...this.current.progress, ...patch } }),
+      named: (journalId) => this.update({ journalId }),
     }).then((outcome) => {
       this.update({ outcome });
       this.settle(outcome);

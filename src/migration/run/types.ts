@@ -78,6 +78,10 @@ export interface RunRecord {
   readonly startedAt: number;
   readonly progress: RunProgress;
   readonly outcome: RunOutcome | undefined;
+  /** Its name in the journals, once it has one. */
+  readonly journalId?: string | undefined;
+  /** It was begun by another process, which is gone. */
+  readonly takenUp?: boolean;
 }
 
 /** What forbids a run, by a name that stays. */

@@ -14,6 +14,7 @@ import { HelperMissingError } from '../methods/descriptorPair';
 import { TargetDeviceError } from '../methods/targetDevices';
 import { PairsNotSavedError } from '../pair/pairs';
 import { RunRefusedError } from '../run/checks';
+import { explainJournal } from './journalWords';
 import { BackendTransferError } from '../settings/backendTransfer';
 import { sentence } from './sentence';
 import { explainSettings } from './settingsWords';
@@ -59,7 +60,7 @@ export function explain(error: unknown): Explanation {
 }
 
 function explainOurs(error: unknown): Explanation {
-  const ofSettings = explainSettings(error, explain);
+  const ofSettings = explainSettings(error, explain) ?? explainJournal(error);
   if (ofSettings !== undefined) return ofSettings;
   if (error instanceof NotConnectedError) {
     return { headline: `${error.label} is not connected.`, nextStep: 'Connect it first.' };

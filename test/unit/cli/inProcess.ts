@@ -1,4 +1,7 @@
 import { EventEmitter } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { runCli } from '../../../src/cli/program';
@@ -8,6 +11,10 @@ export interface End {
   readonly stdout: string;
   readonly stderr: string;
 }
+
+/** What the runs of this test process leave is no business of the person's who runs it. */
+const state = mkdtempSync(join(tmpdir(), 'qm-state-'));
+process.on('exit', () => rmSync(state, { recursive: true, force: true }));
 
 /** Runs the program in this process. */
 export async function cli(
@@ -22,7 +29,7 @@ export async function cli(
     stdout,
     stderr,
     cwd,
-    env: {},
+    env: { QEMU_MIGRATION_STATE: state },
     bundleDirectory: '/nowhere',
     signals,
   });

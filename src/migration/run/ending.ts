@@ -1,0 +1,95 @@
+import type { MachineHandle } from '../../vm/types';
+import { untilReady } from '../../vm/ready';
+import type { Channel } from '../methods/channel';
+import type { BorrowedSettings } from './borrowedSettings';
+import type { Followed } from './follow';
+import type { Recorder } from './journal/recorder';
+import type { Side } from './look';
+import { outcomeOfFailedStart, outcomeOfRun } from './outcome';
+import { mayContinueSource, type SideView } from './ownership';
+import type { LocalMigrationRequest, RunOutcome, RunProgress } from './types';
+
+/** What both ends of a run need: of one that we began, and of one that we took up. */
+export interface Ending {
+  readonly request: LocalMigrationRequest;
+  readonly sides: { readonly source: Side; readonly target: Side };
+  readonly borrowed: BorrowedSettings;
+  readonly channel: Channel | undefined;
+  readonly recorder: Recorder;
+  readonly report: (patch: Partial<RunProgress>) => void;
+  readonly log: (line: string) => void;
+}
+
+/** The guest's side is settled: continues it where that is proven to be safe, and takes back. */
+export async function endRun(
+  ending: Ending,
+  followed: Followed,
+  ranBefore: boolean,
+): Promise<RunOutcome> {
+  const { sides, channel, borrowed, request } = ending;
+  let { source: sourceView } = followed;
+  const revive = ranBefore && (followed.end.kind === 'failed' || followed.end.kind === 'cancelled');
+  if (revive && (await continueSource(ending, sourceView, followed.target))) {
+    sourceView = await sides.source.look();
+  }
+  const lostSight = followed.end.kind === 'lost-sight';
+  await channel?.close();
+  const happened = followed.end.kind === 'completed';
+  // What a migration holds cannot be put back while we have lost sight of it.
+  const notPutBack = lostSight ? [] : await borrowed.putBack(happened ? 'always' : 'all');
+  ending.report({ phase: 'done' });
+  return outcomeOfRun({
+    followed: { ...followed, source: sourceView },
+    sides,
+    notPutBack,
+    ranBefore,
+    maxBandwidth: request.maxBandwidthBytesPerSecond,
+  });
+}
+
+export interface FailedStartEnding {
+  /** `undefined`: the user cancelled. */
+  readonly error: unknown;
+  /** The target was told to listen. */
+  readonly targetListens: boolean;
+}
+
+/** QEMU did not accept `migrate`, or was not asked: takes back what can be taken back. */
+export async function endFailedStart(
+  ending: Ending,
+  { error, targetListens }: FailedStartEnding,
+): Promise<RunOutcome> {
+  const { sides, channel, borrowed } = ending;
+  ending.report({ phase: 'settling' });
+  await channel?.close();
+  // A helper that failed half-way costs the connections, not the QEMUs.
+  await Promise.all([sides.source, sides.target].map(({ machine }) => untilReady(machine)));
+  const source = await sides.source.look();
+  const target = await sides.target.look();
+  const notPutBack = await borrowed.putBack('all');
+  ending.report({ phase: 'done' });
+  return outcomeOfFailedStart({ error, source, target, sides, notPutBack, targetListens });
+}
+
+/**
+ * Brings the guest back on the source, where QEMU left it standing after a failed run, if and only
+ * if the target's process is proven gone.
+ */
+async function continueSource(
+  { sides, recorder, log }: Ending,
+  sourceView: SideView,
+  targetView: SideView,
+): Promise<boolean> {
+  if (sourceView.kind !== 'answered' || sourceView.runState.running) return false;
+  const standing = sourceView.runState.status === 'postmigrate';
+  if (!standing || !mayContinueSource(targetView)) return false;
+  const machine: MachineHandle = sides.source.machine;
+  try {
+    await recorder.record({ kind: 'continue-source' });
+    await machine.connection().execute('cont', {}, { timeoutMs: 5000 });
+    return true;
+  } catch (error) {
+    log(`cont on the source: ${String(error)}`);
+    return false;
+  }
+}

@@ -1,0 +1,249 @@
+import * as z from 'zod/mini';
+import { parseJson, type JsonValue } from '../../../qmp/json';
+import { printJson } from './printJson';
+import type { LocalMigrationRequest, RunOutcome } from '../types';
+
+/** Raised when a program that knows only the older entries would do the wrong thing with them. */
+export const journalVersion = 1;
+
+export type SideName = 'source' | 'target';
+
+/** One process of this host, told apart from all that had or will have its pid. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Clock ticks since boot. */
+  readonly startTicks: bigint;
+  /** The kernel's random id of this boot: after a restart of the host no process is left. */
+  readonly boot: string;
+}
+
+/** Who carries a run out. */
+export interface Driver extends ProcessIdentity {
+  /** For a person: the command line, or the extension. */
+  readonly program: string;
+}
+
+/** A QEMU as it was when the run began. */
+export interface MachineIdentity {
+  readonly socket: string;
+  readonly label: string;
+  readonly uuid?: string | undefined;
+  /** Absent where `/proc` does not tell. */
+  readonly process?: ProcessIdentity | undefined;
+}
+
+/** A setting that the run changed, with what it was. */
+export type LoanWhat =
+  | {
+      readonly type: 'parameter';
+      readonly name: string;
+      readonly old: JsonValue;
+      readonly now: JsonValue;
+    }
+  /** They were off and were turned on. */
+  | { readonly type: 'capabilities'; readonly names: readonly string[] };
+
+export type ChannelWhat =
+  /** A directory of ours with the socket in it. */
+  | { readonly transport: 'unix'; readonly directory: string }
+  /** The name that both QEMUs were given with `getfd`. */
+  | { readonly transport: 'fd'; readonly name: string };
+
+/**
+ * What a run writes down. Those that announce something ("about to") are on disk before it is done, so
+ * that what is not announced was surely not done.
+ */
+export type JournalEntry =
+  | {
+      readonly kind: 'begin';
+      readonly run: string;
+      readonly driver: Driver;
+      readonly source: MachineIdentity;
+      readonly target: MachineIdentity;
+      readonly request: LocalMigrationRequest;
+      readonly guestRan: boolean;
+    }
+  /** Another process carries the run on. */
+  | { readonly kind: 'driver'; readonly driver: Driver }
+  /** About to be changed. */
+  | {
+      readonly kind: 'loan';
+      readonly loan: number;
+      readonly side: SideName;
+      readonly always: boolean;
+      readonly what: LoanWhat;
+    }
+  /** It is as it was, or QEMU refused the change. */
+  | { readonly kind: 'loan-end'; readonly loan: number }
+  /** About to be opened. */
+  | { readonly kind: 'channel'; readonly channel: ChannelWhat }
+  /** About to send `migrate-incoming`. */
+  | { readonly kind: 'incoming' }
+  /** About to send `migrate`. */
+  | { readonly kind: 'migrate' }
+  /** QEMU refused `migrate`. */
+  | { readonly kind: 'migrate-refused' }
+  | { readonly kind: 'phase'; readonly phase: string }
+  | { readonly kind: 'cancel-asked' }
+  /** `taking`: about to send `stop`; `releasing`: about to send `cont`. */
+  | {
+      readonly kind: 'hold';
+      readonly side: SideName;
+      readonly state: 'taking' | 'taken' | 'releasing' | 'released';
+      /** Whether the guest ran before. */
+      readonly guestRan: boolean;
+    }
+  /** About to send `migrate_cancel`. */
+  | { readonly kind: 'cancel'; readonly reason: 'asked-for' | 'target-gone' }
+  /** About to send `cont` to a source whose target is gone. */
+  | { readonly kind: 'continue-source' }
+  /** Entries before this one could not be written. */
+  | { readonly kind: 'gap'; readonly why: string }
+  /** Nobody watches any more, and the end is not known. */
+  | { readonly kind: 'unsettled'; readonly outcome: RunOutcome }
+  | { readonly kind: 'end'; readonly outcome: RunOutcome };
+
+/** With the time of writing, in ms since the epoch. */
+export type StampedEntry = JournalEntry & { readonly at: number };
+
+/** QMP's JSON gives small integers as numbers. */
+const integer = z.pipe(
+  z.union([z.int(), z.bigint()]),
+  z.transform((value: number | bigint) => BigInt(value)),
+);
+const json = z.custom<JsonValue>((value: unknown) => value !== undefined);
+const processShape = z.object({ pid: z.int(), startTicks: integer, boot: z.string() });
+const driver = z.extend(processShape, { program: z.string() });
+const side = z.enum(['source', 'target']);
+const figure = z.optional(z.number());
+
+const machine = z.object({
+  socket: z.string(),
+  label: z.string(),
+  uuid: z.optional(z.string()),
+  process: z.optional(processShape),
+});
+
+const requestShape = z.object({
+  source: z.string(),
+  target: z.string(),
+  transport: z.enum(['fd', 'unix']),
+  backendTransfer: z.enum(['as-is', 'on', 'off']),
+  maxBandwidthBytesPerSecond: z.optional(integer),
+});
+
+const request = z.pipe(
+  requestShape,
+  z.transform(({ maxBandwidthBytesPerSecond: rate, ...rest }): LocalMigrationRequest => {
+    return rate === undefined ? rest : { ...rest, maxBandwidthBytesPerSecond: rate };
+  }),
+);
+
+const outcomeShape = z.object({
+  kind: z.enum(['completed', 'refused', 'failed', 'cancelled', 'too-late-to-cancel', 'unknown']),
+  owner: z.enum(['source', 'target', 'nobody', 'unknown']),
+  guestRunning: z.optional(z.boolean()),
+  sourceError: z.optional(z.string()),
+  targetError: z.optional(z.string()),
+  totalTimeMs: figure,
+  downtimeMs: figure,
+  transferredBytes: figure,
+  headline: z.string(),
+  details: z.array(z.string()),
+  nextStep: z.string(),
+});
+
+const outcome = z.pipe(
+  outcomeShape,
+  z.transform((read): RunOutcome => ({
+    ...read,
+    guestRunning: read.guestRunning,
+    sourceError: read.sourceError,
+    targetError: read.targetError,
+    totalTimeMs: read.totalTimeMs,
+    downtimeMs: read.downtimeMs,
+    transferredBytes: read.transferredBytes,
+  })),
+);
+
+const loanWhat = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('parameter'), name: z.string(), old: json, now: json }),
+  z.object({ type: z.literal('capabilities'), names: z.array(z.string()) }),
+]);
+
+const channel = z.discriminatedUnion('transport', [
+  z.object({ transport: z.literal('unix'), directory: z.string() }),
+  z.object({ transport: z.literal('fd'), name: z.string() }),
+]);
+
+const stamp = { v: z.literal(journalVersion), at: z.number() };
+const bare = <K extends string>(kind: K) => z.object({ ...stamp, kind: z.literal(kind) });
+
+const entry = z.discriminatedUnion('kind', [
+  z.extend(bare('begin'), {
+    run: z.string(),
+    driver,
+    source: machine,
+    target: machine,
+    request,
+    guestRan: z.boolean(),
+  }),
+  z.extend(bare('driver'), { driver }),
+  z.extend(bare('loan'), { loan: z.int(), side, always: z.boolean(), what: loanWhat }),
+  z.extend(bare('loan-end'), { loan: z.int() }),
+  z.extend(bare('channel'), { channel }),
+  bare('incoming'),
+  bare('migrate'),
+  bare('migrate-refused'),
+  z.extend(bare('phase'), { phase: z.string() }),
+  bare('cancel-asked'),
+  z.extend(bare('hold'), {
+    side,
+    state: z.enum(['taking', 'taken', 'releasing', 'released']),
+    guestRan: z.boolean(),
+  }),
+  z.extend(bare('cancel'), { reason: z.enum(['asked-for', 'target-gone']) }),
+  bare('continue-source'),
+  z.extend(bare('gap'), { why: z.string() }),
+  z.extend(bare('unsettled'), { outcome }),
+  z.extend(bare('end'), { outcome }),
+]);
+
+/** One line of a journal, without its line feed. Integers of any size stay exact. */
+export function printEntry(value: StampedEntry): string {
+  return printJson({ v: journalVersion, ...value });
+}
+
+/** A line of a journal cannot be understood. */
+export class BadEntryError extends Error {
+  override readonly name = 'BadEntryError';
+}
+
+/** @throws {BadEntryError} for garbage, and for what another version wrote */
+export function parseEntry(line: string): StampedEntry {
+  let value: JsonValue;
+  try {
+    value = parseJson(line);
+  } catch (error) {
+    throw new BadEntryError('a line is not JSON', { cause: error });
+  }
+  const read = entry.safeParse(value);
+  if (read.success) return read.data;
+  const version = z.object({ v: z.unknown() }).safeParse(value).data?.v;
+  throw new BadEntryError(
+    version === journalVersion || version === undefined
+      ? `a line has an unknown form: ${z.prettifyError(read.error)}`
+      : `it was written by another version (${JSON.stringify(version)})`,
+  );
+}
+
+const driven = z.object({ driver });
+
+/** Whose journal it is, also when the rest of the line means nothing to us. */
+export function peekDriver(line: string): Driver | undefined {
+  try {
+    return driven.safeParse(parseJson(line)).data?.driver;
+  } catch {
+    return undefined;
+  }
+}

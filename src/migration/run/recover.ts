@@ -1,0 +1,230 @@
+import type { MachineHandle } from '../../vm/types';
+import type { Channel } from '../methods/channel';
+import { descriptorPairOf } from '../methods/descriptorPair';
+import { unixPathOf } from '../methods/unixPath';
+import { BorrowedSettings } from './borrowedSettings';
+import { endFailedStart, endRun, type Ending } from './ending';
+import { Follower } from './follow';
+import { AbsentMachine } from './journal/absentMachine';
+import type { ChannelWhat, MachineIdentity } from './journal/entries';
+import { RunInterruptedError } from './journal/errors';
+import { identityOf, isSameIdentity, isStillThere } from './journal/processes';
+import type { RunJournal } from './journal/runJournal';
+import type { JournalState } from './journal/state';
+import { Side } from './look';
+import { stageOf } from './migrationInfo';
+import type { SideView } from './ownership';
+import type { RunOutcome, RunProgress } from './types';
+
+export interface RecoveryContext {
+  readonly journal: RunJournal;
+  /** What the journal proved when it was taken over. */
+  readonly state: JournalState;
+  /** Connects to a socket, and goes on trying where that fails. */
+  readonly attach: (socketPath: string) => Promise<MachineHandle>;
+  /** Aborted when the user wants to cancel; see `JournalState.cancelAsked` too. */
+  readonly cancel: AbortSignal;
+  readonly detach: AbortSignal;
+  readonly report: (patch: Partial<RunProgress>) => void;
+  readonly log: (line: string) => void;
+}
+
+interface Found {
+  readonly side: Side;
+  readonly machine: MachineHandle;
+  /** What a person should know about how it was found, as a sentence. */
+  readonly remark: string | undefined;
+}
+
+/**
+ * Takes up a run whose driver is gone, from what its journal proves and what both QEMUs say. Never
+ * rejects; the outcome tells how the run ended, and closes the journal unless it is unknown.
+ */
+export async function recoverRun(context: RecoveryContext): Promise<RunOutcome> {
+  const outcome = await recover(context).catch((error: unknown): RunOutcome => {
+    context.log(`recovery of ${context.journal.run}: ${String(error)}`);
+    return unknownOutcome(context.state, `It could not be found out: ${String(error)}`);
+  });
+  return context.journal.end(outcome);
+}
+
+async function recover(context: RecoveryContext): Promise<RunOutcome> {
+  const { state, journal, report, log } = context;
+  const { begin } = state;
+  report({ phase: 'settling', note: 'Looking for both QEMUs.' });
+  const [source, target] = await Promise.all([
+    find(begin.source, context),
+    find(begin.target, context),
+  ]);
+  const sides = { source: source.side, target: target.side };
+  const machines = { source: source.machine, target: target.machine };
+  const borrowed = new BorrowedSettings(machines, journal, state.loans);
+  const channel = channelOf(state.channel, machines);
+  const ending: Ending = {
+    ...{ request: begin.request, sides, borrowed, channel, recorder: journal, report, log },
+  };
+  const [sourceView, targetView] = await Promise.all([sides.source.look(), sides.target.look()]);
+  report({ note: undefined });
+  const outcome =
+    sourceView.kind === 'gone' && targetView.kind === 'gone'
+      ? await afterBoth(ending, state)
+      : state.migrateSent || isUnderWay(sourceView)
+        ? await goOn(context, ending)
+        : await takeBack(ending, state, sourceView);
+  const remarks = [source.remark, target.remark].filter((remark) => remark !== undefined);
+  return {
+    ...outcome,
+    details: [interruptedText(state), ...outcome.details, ...remarks],
+  };
+}
+
+/** The very QEMU that the journal means, or a stand-in where it cannot be reached. */
+async function find(identity: MachineIdentity, { attach }: RecoveryContext): Promise<Found> {
+  const { process: known, socket, label } = identity;
+  const absent = (hasEnded: boolean, remark?: string): Found => {
+    const machine = new AbsentMachine(identity, hasEnded);
+    return { machine, side: new Side(machine, known), remark };
+  };
+  if (known !== undefined && !(await isStillThere(known))) return absent(true);
+  const machine = await attach(socket);
+  const ready = machine.snapshot.state.kind === 'ready';
+  const process = ready ? await machine.identify() : undefined;
+  const uuid = ready ? machine.snapshot.facts?.uuid : undefined;
+  const isOther =
+    process !== undefined && known !== undefined
+      ? !isSameIdentity(await identityOf(process), known)
+      : uuid !== undefined && identity.uuid !== undefined && uuid !== identity.uuid;
+  if (isOther) {
+    const pid = known === undefined ? '' : `, pid ${known.pid},`;
+    const remark = `At ${socket} another QEMU listens now; ${label}${pid} cannot be asked.`;
+    return absent(known === undefined, remark);
+  }
+  return { machine, side: new Side(machine, known), remark: undefined };
+}
+
+function channelOf(
+  what: ChannelWhat | undefined,
+  { source, target }: { readonly source: MachineHandle; readonly target: MachineHandle },
+): Channel | undefined {
+  if (what === undefined) return undefined;
+  return what.transport === 'unix'
+    ? unixPathOf(what.directory)
+    : descriptorPairOf(what.name, source, target);
+}
+
+/** The source is in a migration, whatever the journal says: its last entries may be missing. */
+function isUnderWay(source: SideView): boolean {
+  if (source.kind !== 'answered') return false;
+  if (source.runState.status === 'postmigrate') return true;
+  return ['moving', 'paused-before-switchover', 'point-of-no-return', 'ending'].includes(
+    stageOf(source.migrationStatus),
+  );
+}
+
+/** `migrate` may have been sent: follows it from where it is. */
+async function goOn(context: RecoveryContext, ending: Ending): Promise<RunOutcome> {
+  const { state, detach, report, log, journal } = context;
+  const { source, target } = ending.sides;
+  report({ phase: 'transferring' });
+  const cancelling = new AbortController();
+  const cancel = (): void => cancelling.abort();
+  // Whoever asked for it still wants it.
+  if (state.cancelAsked || context.cancel.aborted) cancel();
+  else context.cancel.addEventListener('abort', cancel, { once: true });
+  const { holds } = state;
+  const isHeld = holds.source !== 'none' || holds.target !== 'none';
+  const runsNow = source.lastSeen().facts?.runState.running === true;
+  const follower = new Follower(source, target, {
+    ...{ cancel: cancelling.signal, detach, report, log, recorder: journal },
+    earlier: {
+      hold: {
+        source: holds.source !== 'none',
+        target: holds.target !== 'none',
+        // Its user may have paused it since, unless that was us.
+        guestRan: isHeld ? state.guestRan : state.guestRan || runsNow,
+      },
+      cancelReason: state.cancelReason,
+      heldBeforeCancel: state.heldBeforeCancel,
+    },
+  });
+  return endRun(ending, await follower.follow(), state.begin.guestRan);
+}
+
+/** Nothing was sent yet that moves a guest. */
+async function takeBack(
+  ending: Ending,
+  state: JournalState,
+  source: SideView,
+): Promise<RunOutcome> {
+  const outcome = await endFailedStart(ending, {
+    error: state.cancelAsked ? undefined : new RunInterruptedError(state.driver),
+    targetListens: state.incomingSent,
+  });
+  if (source.kind !== 'gone' || outcome.owner !== 'unknown') return outcome;
+  const { label } = state.begin.source;
+  return {
+    ...outcome,
+    kind: 'failed',
+    owner: 'nobody',
+    guestRunning: undefined,
+    headline: `The QEMU of ${label} has ended, and its guest with it. The migration had not begun.`,
+    nextStep: 'Start the guest anew from its disk, if it is still needed.',
+  };
+}
+
+/** Both QEMUs have ended since, which may be long ago and was perhaps meant so. */
+async function afterBoth(ending: Ending, { begin }: JournalState): Promise<RunOutcome> {
+  await ending.channel?.close();
+  const { source, target } = begin;
+  return {
+    ...noOutcome,
+    kind: 'failed',
+    owner: 'nobody',
+    headline: `The QEMUs of ${source.label} and ${target.label} have both ended since.`,
+    details: [],
+    nextStep: 'Nothing is left to do for this migration.',
+  };
+}
+
+const noOutcome = {
+  guestRunning: undefined,
+  sourceError: undefined,
+  targetError: undefined,
+  totalTimeMs: undefined,
+  downtimeMs: undefined,
+  transferredBytes: undefined,
+} as const;
+
+/** In words that also the summary of a journal uses. */
+function interruptedText({ driver, left, incomplete, startedAt }: JournalState): string {
+  const when = new Date(startedAt).toLocaleString();
+  const how = left ? 'stopped watching it' : 'ended in the middle of it';
+  const gap = incomplete ? ' Its journal is incomplete.' : '';
+  return `It was begun ${when} by ${driver.program} (pid ${driver.pid}), which ${how}.${gap}`;
+}
+
+/** The end of a run that nobody could find out. */
+export function unknownOutcome({ begin }: JournalState, detail: string): RunOutcome {
+  const { source, target } = begin;
+  return {
+    ...noOutcome,
+    kind: 'unknown',
+    owner: 'unknown',
+    headline: `It is not known whether the guest is on ${source.label} or on ${target.label}.`,
+    details: [detail],
+    nextStep: `Look at "query-status" of both. Continue neither until one is known not to run.`,
+  };
+}
+
+/** What is written when a person says that a run needs no more attention. */
+export function forgottenOutcome({ begin }: JournalState): RunOutcome {
+  const { source, target } = begin;
+  return {
+    ...noOutcome,
+    kind: 'failed',
+    owner: 'unknown',
+    headline: `The run of ${source.label} to ${target.label} was set aside by hand; nothing was sent.`,
+    details: [],
+    nextStep: 'Settings that it borrowed were not put back.',
+  };
+}
