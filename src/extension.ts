@@ -1,6 +1,9 @@
+import { join } from 'node:path';
 import { EventEmitter, ExtensionMode, window, type ExtensionContext } from 'vscode';
 import { locateHelper } from './fdpass/locate';
 import { Pairs } from './migration/pair/pairs';
+import { stateDirectory } from './migration/run/journal/files';
+import { Journals } from './migration/run/journal/journals';
 import { Runs } from './migration/run/runs';
 import { devicePermissions } from './migration/settings/backendTransfer';
 import { SettingsHistory } from './migration/settings/history';
@@ -40,8 +43,16 @@ export function activate(context: ExtensionContext): QemuMigrationApi {
       arch: process.arch,
     });
   };
+  const isTest = context.extensionMode === ExtensionMode.Test;
+  const journals = new Journals({
+    // Shared with all windows and with the command line.
+    directory: isTest ? join(context.globalStorageUri.fsPath, 'state') : stateDirectory(),
+    program: 'the VS Code extension',
+    log: (line) => log.warn(line),
+  });
   const runs = new Runs({
     registry,
+    journals,
     locateHelper: findHelper,
     log: (line) => log.info(line),
   });
@@ -50,7 +61,7 @@ export function activate(context: ExtensionContext): QemuMigrationApi {
   const pairs = new Pairs(new MementoPairStore(state, log));
   const provider = new MachinesProvider(registry, runs, pairs);
   const services = {
-    ...{ registry, runs, pairs, history, provider, prompts, commands, log },
+    ...{ registry, runs, journals, pairs, history, provider, prompts, commands, log },
     locateHelper: findHelper,
   };
 
@@ -76,10 +87,11 @@ export function activate(context: ExtensionContext): QemuMigrationApi {
     version: 1,
     machines: () => summaries(registry),
     onDidChangeMachines: changes.event,
-    ...(context.extensionMode === ExtensionMode.Test && {
+    ...(isTest && {
       forTests: {
         registry,
         runs,
+        journals,
         pairs,
         history,
         provider,

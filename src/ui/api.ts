@@ -1,5 +1,6 @@
 import type { Event, Memento } from 'vscode';
 import type { Pairs } from '../migration/pair/pairs';
+import type { Journals } from '../migration/run/journal/journals';
 import type { Runs } from '../migration/run/runs';
 import type { SettingsHistory } from '../migration/settings/history';
 import type { MachineRegistry } from '../vm/registry';
@@ -30,6 +31,7 @@ export interface QemuMigrationApi {
 export interface TestAccess {
   readonly registry: MachineRegistry;
   readonly runs: Runs;
+  readonly journals: Journals;
   readonly pairs: Pairs;
   readonly history: SettingsHistory;
   readonly provider: MachinesProvider;

@@ -1,6 +1,7 @@
 import type { LogOutputChannel } from 'vscode';
 import type { HelperLocation } from '../fdpass/locate';
 import type { Pairs } from '../migration/pair/pairs';
+import type { Journals } from '../migration/run/journal/journals';
 import type { Runs } from '../migration/run/runs';
 import type { SettingsHistory } from '../migration/settings/history';
 import type { MachineRegistry } from '../vm/registry';
@@ -34,6 +35,7 @@ import { MigrationReporter } from './migrationReporter';
 import { ProfileDiagnostics } from './profiles/profileDiagnostics';
 import { ProfileLibrary } from './profiles/profileLibrary';
 import type { Prompts } from './prompts';
+import { RunRecovery } from './runRecovery';
 import { SavedListProblems } from './savedListProblems';
 import type { MachinesProvider } from './tree/machinesProvider';
 import { MachinesView } from './tree/machinesView';
@@ -42,6 +44,7 @@ import { MachinesView } from './tree/machinesView';
 export interface Services {
   readonly registry: MachineRegistry;
   readonly runs: Runs;
+  readonly journals: Journals;
   readonly pairs: Pairs;
   readonly history: SettingsHistory;
   readonly provider: MachinesProvider;
@@ -53,7 +56,7 @@ export interface Services {
 
 /** The parts of the extension that register themselves, each once. */
 export function contributionsOf(services: Services): readonly Contribution[] {
-  const { registry, runs, pairs, history, provider, prompts, commands, log } = services;
+  const { registry, runs, journals, pairs, history, provider, prompts, commands, log } = services;
   const contextKeys = new ContextKeys();
   const discovery = new Discovery(registry, contextKeys, prompts, log);
   const picker = new MachinePicker(registry, prompts);
@@ -124,6 +127,7 @@ export function contributionsOf(services: Services): readonly Contribution[] {
     new ProfileSchemaDocument(),
     library,
     new ProfileDiagnostics(),
+    new RunRecovery(journals, runs, registry, reporter, prompts, log),
     new HelpCommands(commands, provider, log),
     new SavedListProblems(registry, commands),
     new SavedListProblems(pairs, commands),

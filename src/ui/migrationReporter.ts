@@ -23,10 +23,17 @@ export class MigrationReporter {
     this.log = log;
   }
 
-  /** Resolves when the run has ended and its outcome is told. Never rejects. */
-  async follow(run: Run): Promise<void> {
-    const { sourceLabel, targetLabel } = run.record;
-    const title = l10n.t('Migrating {0} to {1}', sourceLabel, targetLabel);
+  /**
+   * Resolves when the run has ended and its outcome is told. Never rejects.
+   *
+   * @param again offered when the outcome is unknown: to look once more
+   */
+  async follow(run: Run, again?: () => void): Promise<void> {
+    const { sourceLabel, targetLabel, takenUp } = run.record;
+    const title =
+      takenUp === true
+        ? l10n.t('Taking up the migration of {0} to {1}', sourceLabel, targetLabel)
+        : l10n.t('Migrating {0} to {1}', sourceLabel, targetLabel);
     const cancelled = await this.prompts.progress(
       { title, where: 'notification', cancellable: true },
       (report, token) => {
@@ -44,7 +51,7 @@ export class MigrationReporter {
         this.show(run, report),
       );
     }
-    this.tell(run.record, await run.outcome);
+    this.tell(run.record, await run.outcome, again);
   }
 
   /** Reports progress until the run has ended. */
@@ -59,7 +66,7 @@ export class MigrationReporter {
     }
   }
 
-  private tell(record: RunRecord, outcome: RunOutcome): void {
+  private tell(record: RunRecord, outcome: RunOutcome, again?: () => void): void {
     const { headline, details, nextStep, sourceError, targetError } = outcome;
     const route = `${record.sourceLabel} -> ${record.targetLabel}`;
     this.log.info(`Run ${record.id} (${route}): ${outcome.kind}. ${headline}`);
@@ -67,9 +74,17 @@ export class MigrationReporter {
     if (sourceError !== undefined) this.log.info(`The source's QEMU: ${sourceError}`);
     if (targetError !== undefined) this.log.info(`The target's QEMU: ${targetError}`);
     const showLog = l10n.t('Show Log');
-    const text = [headline, nextStep].filter((part) => part !== '').join(' ');
-    void this.prompts.message(severities[outcome.kind], text, [showLog]).then((button) => {
+    const told = [headline, nextStep].filter((part) => part !== '').join(' ');
+    const text =
+      record.takenUp === true
+        ? l10n.t('A migration that was under way when its window or program closed: {0}', told)
+        : told;
+    const lookAgain = l10n.t('Look Again');
+    const offerAgain = outcome.kind === 'unknown' && again !== undefined;
+    const buttons = [...(offerAgain ? [lookAgain] : []), showLog];
+    void this.prompts.message(severities[outcome.kind], text, buttons).then((button) => {
       if (button === showLog) this.log.show();
+      if (button === lookAgain) again?.();
     });
   }
 }

@@ -25,6 +25,8 @@ export interface Driver extends ProcessIdentity {
 
 /** A QEMU as it was when the run began. */
 export interface MachineIdentity {
+  /** The same for all monitors of one QEMU, as far as `/proc` tells; good for a file's name. */
+  readonly key: string;
   readonly socket: string;
   readonly label: string;
   readonly uuid?: string | undefined;
@@ -118,6 +120,7 @@ const side = z.enum(['source', 'target']);
 const figure = z.optional(z.number());
 
 const machine = z.object({
+  key: z.string().check(z.regex(/^[\w-]+$/)),
   socket: z.string(),
   label: z.string(),
   uuid: z.optional(z.string()),

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
-import { identifyMachine, isSameMachine, isStillThere, ourselves } from './processes';
+import { identifyMachine, isStillThere, ourselves } from './processes';
 import type { MachineSnapshot } from '../../../vm/types';
 import type { RunOutcome } from '../types';
 import {
@@ -187,7 +187,7 @@ export class Journals {
     for (const { path: file, reason } of damaged) this.log(`damaged journal ${file}: ${reason}`);
     for (const { id, state } of runs) {
       const { source, target } = state.begin;
-      const ours = machines.some((m) => isSameMachine(m, source) || isSameMachine(m, target));
+      const ours = machines.some(({ key }) => key === source.key || key === target.key);
       if (ours && !state.ended) throw new UnfinishedRunError(id, source.label, target.label);
     }
   }

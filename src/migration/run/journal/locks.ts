@@ -56,12 +56,12 @@ export class MachineLocks {
    */
   async take(machine: MachineIdentity, driver: Driver): Promise<MachineLock> {
     await this.files.makeDirectory(this.directory);
-    const key = keyOf(machine);
+    const { key, label } = machine;
     for (;;) {
       const chain = await this.follow(key);
       const last = chain.at(-1);
       if (last !== undefined && (await isStillThere(last.record))) {
-        throw new MachineDrivenError(machine.label, last.record);
+        throw new MachineDrivenError(label, last.record);
       }
       const nonce = randomBytes(8).toString('hex');
       const file = last === undefined ? this.headOf(key) : this.successorOf(key, last.record.nonce);
@@ -77,7 +77,7 @@ export class MachineLocks {
 
   /** Who has the machine now. */
   async holder(machine: MachineIdentity): Promise<Driver | undefined> {
-    const record = (await this.follow(keyOf(machine))).at(-1)?.record;
+    const record = (await this.follow(machine.key)).at(-1)?.record;
     return record !== undefined && (await isStillThere(record)) ? record : undefined;
   }
 
@@ -146,12 +146,6 @@ export class MachineLocks {
   private successorOf(key: string, nonce: string): string {
     return path.join(this.directory, `${key}.after-${nonce}`);
   }
-}
-
-/** One QEMU has one key, whichever of its monitors is used, as far as `/proc` tells. */
-function keyOf({ process: qemu, socket }: MachineIdentity): string {
-  if (qemu !== undefined) return `pid-${qemu.pid}-${qemu.startTicks}`;
-  return `socket-${createHash('sha256').update(socket).digest('hex').slice(0, 24)}`;
 }
 
 /** What cannot be read was made by nobody who lives: `link` makes whole files. */

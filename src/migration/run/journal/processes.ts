@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import path from 'node:path';
 import { isAlive, readProcess, readText } from '../../../vm/process';
 import type { MachineSnapshot, QemuProcess } from '../../../vm/types';
 import type { Driver, MachineIdentity, ProcessIdentity } from './entries';
@@ -48,17 +50,17 @@ export async function ourselves(program: string): Promise<Driver> {
 /** The QEMU behind a connected machine. */
 export async function identifyMachine(snapshot: MachineSnapshot): Promise<MachineIdentity> {
   const { socketPath: socket, label, facts, process: qemu } = snapshot;
-  return {
-    socket,
-    label,
-    uuid: facts?.uuid,
-    process: qemu === undefined ? undefined : await identityOf(qemu),
-  };
+  const identity = qemu === undefined ? undefined : await identityOf(qemu);
+  return { key: keyOf(snapshot, identity), socket, label, uuid: facts?.uuid, process: identity };
 }
 
-/** Whether both are one QEMU, whichever of its monitors was used. */
-export function isSameMachine(a: MachineIdentity, b: MachineIdentity): boolean {
-  return a.process !== undefined && b.process !== undefined
-    ? isSameIdentity(a.process, b.process)
-    : a.socket === b.socket;
+function keyOf({ socketPath, process: qemu }: MachineSnapshot, identity?: ProcessIdentity): string {
+  const names = [qemu?.executable, qemu?.args[0]];
+  const isQemu = names.some((name) => /qemu|kvm/.test(path.basename(name ?? '')));
+  // What forwards sockets, such as SSH, may listen for many QEMUs.
+  if (identity !== undefined && isQemu) {
+    const { pid, startTicks, boot } = identity;
+    return `pid-${pid}-${startTicks}-${boot.slice(0, 8)}`;
+  }
+  return `socket-${createHash('sha256').update(socketPath).digest('hex').slice(0, 24)}`;
 }

@@ -17,6 +17,7 @@ export class RunJournal implements Recorder {
   private tail: Promise<void> = Promise.resolve();
   private failure: string | undefined;
   private hasGap = false;
+  private isStuck = false;
 
   constructor(
     run: string,
@@ -42,15 +43,15 @@ export class RunJournal implements Recorder {
 
   async record(entry: JournalEntry): Promise<void> {
     const written = this.enqueue(entry, true);
-    let timer: NodeJS.Timeout | undefined;
-    const tooLong = new Promise<void>((resolve) => {
-      timer = setTimeout(() => {
-        this.fail(new Error('the disk does not answer'));
-        resolve();
-      }, patienceMs);
+    // One long wait is enough: what follows must not be late for a disk that hangs.
+    if (this.isStuck) return;
+    const done = await Promise.race([written.then(() => true), pause().then(() => false)]);
+    if (done) return;
+    this.isStuck = true;
+    this.fail(new Error('the disk does not answer'));
+    void written.then(() => {
+      this.isStuck = false;
     });
-    await Promise.race([written, tooLong]);
-    clearTimeout(timer);
   }
 
   jot(entry: JournalEntry): void {
