@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -9,7 +10,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 import {
@@ -23,6 +24,7 @@ import {
   stateDirectory,
   type JournalFiles,
 } from '../../../src/migration/run/journal/files';
+import { MachineDrivenError } from '../../../src/migration/run/journal/errors';
 import { Journals } from '../../../src/migration/run/journal/journals';
 import { identifyMachine, ourselves } from '../../../src/migration/run/journal/processes';
 import { Runs } from '../../../src/migration/run/runs';
@@ -31,7 +33,16 @@ import { MachineRegistry } from '../../../src/vm/registry';
 import { cliBundle } from '../../support/cliProcess';
 import { FakeQmpServer } from '../../support/fakeQmpServer';
 
-const gone: Driver = { pid: 4_000_000, startTicks: 1n, boot: 'before', program: 'a dead one' };
+const idFile = '/etc/machine-id';
+const host = (existsSync(idFile) && readFileSync(idFile, 'utf8').trim()) || hostname();
+
+const gone: Driver = {
+  pid: 4_000_000,
+  startTicks: 1n,
+  boot: 'before',
+  program: 'a dead one',
+  host,
+};
 
 const goneQemu = { pid: gone.pid, startTicks: gone.startTicks, boot: gone.boot };
 
@@ -149,6 +160,12 @@ describe('the journal of a run', () => {
     const { damaged } = await journals.list();
     assert.match(damaged[0]?.reason ?? '', /another version \(2\)/);
     assert.equal(readFileSync(join(runsDirectory, 'newer.jsonl'), 'utf8'), text);
+  });
+
+  it('is left alone when another host that shares the home directory writes it', async () => {
+    put('elsewhere', lines(beginning({ ...gone, host: 'another' })));
+    assert.equal((await journals.list()).runs[0]?.drivenBy?.program, 'a dead one');
+    await assert.rejects(journals.reopen('elsewhere'), MachineDrivenError);
   });
 
   it('counts without a last line that was cut, and goes on behind the whole ones', async () => {

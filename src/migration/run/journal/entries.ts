@@ -21,6 +21,8 @@ export interface ProcessIdentity {
 export interface Driver extends ProcessIdentity {
   /** For a person: the command line, or the extension. */
   readonly program: string;
+  /** Home directories may be shared by hosts, and of another host's processes we know nothing. */
+  readonly host: string;
 }
 
 /** A QEMU as it was when the run began. */
@@ -115,7 +117,7 @@ const integer = z.pipe(
 );
 const json = z.custom<JsonValue>((value: unknown) => value !== undefined);
 const processShape = z.object({ pid: z.int(), startTicks: integer, boot: z.string() });
-const driver = z.extend(processShape, { program: z.string() });
+const driver = z.extend(processShape, { program: z.string(), host: z.string() });
 const side = z.enum(['source', 'target']);
 const figure = z.optional(z.number());
 

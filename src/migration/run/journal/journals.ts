@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
-import { identifyMachine, isStillThere, ourselves } from './processes';
+import { identifyMachine, mayDrive, ourselves } from './processes';
 import type { MachineSnapshot } from '../../../vm/types';
 import type { RunOutcome } from '../types';
 import {
@@ -13,7 +13,12 @@ import {
   type MachineIdentity,
   type StampedEntry,
 } from './entries';
-import { JournalUnavailableError, NoSuchRunError, UnfinishedRunError } from './errors';
+import {
+  JournalUnavailableError,
+  MachineDrivenError,
+  NoSuchRunError,
+  UnfinishedRunError,
+} from './errors';
 import { realFiles, type JournalFiles } from './files';
 import { MachineLocks, type MachineLock } from './locks';
 import { RunJournal } from './runJournal';
@@ -146,6 +151,7 @@ export class Journals {
   async reopen(id: string): Promise<{ journal: RunJournal; state: JournalState }> {
     const found = await this.find(id);
     const { source, target } = found.state.begin;
+    if (found.drivenBy !== undefined) throw new MachineDrivenError(source.label, found.drivenBy);
     const driver = await ourselves(this.program);
     const locks = await this.lockAll([source, target], driver);
     try {
@@ -276,14 +282,14 @@ export class Journals {
   /** @throws {BadEntryError} */
   private async listed(id: string, file: string, text: string): Promise<ListedRun> {
     const state = readJournal(text);
-    const running = !state.ended && !state.left && (await isStillThere(state.driver));
+    const running = !state.ended && !state.left && (await mayDrive(state.driver));
     return { id, path: file, state, drivenBy: running ? state.driver : undefined };
   }
 
   private async setAside(file: string, text: string, reason: string): Promise<DamagedJournal> {
     const driver = peekDriver(text.split('\n', 1)[0] ?? '');
     // Another version of this program may be at it right now.
-    if (driver !== undefined && (await isStillThere(driver))) return { path: file, reason };
+    if (driver !== undefined && (await mayDrive(driver))) return { path: file, reason };
     const aside = `${file}.damaged`;
     try {
       await this.files.rename(file, aside);
@@ -301,7 +307,7 @@ export class Journals {
       if (!name.endsWith(draftSuffix)) continue;
       const draft = path.join(this.runsDirectory, name);
       const driver = peekDriver((await this.files.read(draft)) ?? '');
-      if (driver !== undefined && !(await isStillThere(driver))) await this.files.remove(draft);
+      if (driver !== undefined && !(await mayDrive(driver))) await this.files.remove(draft);
     }
   }
 }

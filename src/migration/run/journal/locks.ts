@@ -6,7 +6,7 @@ import { printJson } from './printJson';
 import type { Driver, MachineIdentity } from './entries';
 import { MachineDrivenError } from './errors';
 import { hasCode, type JournalFiles } from './files';
-import { isStillThere } from './processes';
+import { hostId, mayDrive } from './processes';
 
 interface LockRecord extends Driver {
   /** Tells this record apart from all others; the next one in a chain is named after it. */
@@ -22,6 +22,7 @@ const recordShape = z.object({
   startTicks: integer,
   boot: z.string(),
   program: z.string(),
+  host: z.string(),
   nonce: z.string().check(z.regex(/^[0-9a-f]+$/)),
 });
 
@@ -60,7 +61,7 @@ export class MachineLocks {
     for (;;) {
       const chain = await this.follow(key);
       const last = chain.at(-1);
-      if (last !== undefined && (await isStillThere(last.record))) {
+      if (last !== undefined && (await mayDrive(last.record))) {
         throw new MachineDrivenError(label, last.record);
       }
       const nonce = randomBytes(8).toString('hex');
@@ -78,7 +79,7 @@ export class MachineLocks {
   /** Who has the machine now. */
   async holder(machine: MachineIdentity): Promise<Driver | undefined> {
     const record = (await this.follow(machine.key)).at(-1)?.record;
-    return record !== undefined && (await isStillThere(record)) ? record : undefined;
+    return record !== undefined && (await mayDrive(record)) ? record : undefined;
   }
 
   private async release(key: string, nonce: string): Promise<void> {
@@ -94,7 +95,7 @@ export class MachineLocks {
     for (let file = this.headOf(key); ;) {
       const text = await this.files.read(file);
       if (text === undefined) return chain;
-      const record = readRecord(text, path.basename(file));
+      const record = await readRecord(text, path.basename(file));
       chain.push({ file, record });
       file = this.successorOf(key, record.nonce);
     }
@@ -134,9 +135,9 @@ export class MachineLocks {
 
   /** A record that was never put in its place, and whose process is gone. */
   private async isLeft(file: string): Promise<boolean> {
-    const record = readRecord((await this.files.read(file)) ?? '', file);
+    const record = await readRecord((await this.files.read(file)) ?? '', file);
     // One that cannot be read may be in the making.
-    return record.pid !== 0 && !(await isStillThere(record));
+    return record.pid !== 0 && !(await mayDrive(record));
   }
 
   private headOf(key: string): string {
@@ -149,11 +150,12 @@ export class MachineLocks {
 }
 
 /** What cannot be read was made by nobody who lives: `link` makes whole files. */
-function readRecord(text: string, name: string): LockRecord {
+async function readRecord(text: string, name: string): Promise<LockRecord> {
   try {
     return recordShape.parse(parseJson(text));
   } catch {
+    const host = await hostId();
     const nonce = createHash('sha256').update(`${name}\n${text}`).digest('hex').slice(0, 16);
-    return { pid: 0, startTicks: 0n, boot: '', program: '', nonce };
+    return { pid: 0, startTicks: 0n, boot: '', program: '', host, nonce };
   }
 }

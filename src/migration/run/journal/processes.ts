@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import os from 'node:os';
 import path from 'node:path';
 import { isAlive, readProcess, readText } from '../../../vm/process';
 import type { MachineSnapshot, QemuProcess } from '../../../vm/types';
@@ -11,6 +12,19 @@ let boot: Promise<string> | undefined;
 export function bootId(): Promise<string> {
   boot ??= readText('/proc/sys/kernel/random/boot_id').then((text) => text.trim());
   return boot;
+}
+
+let host: Promise<string> | undefined;
+
+/** Tells this host from others that share a home directory with it. */
+export function hostId(): Promise<string> {
+  host ??= readText('/etc/machine-id').then((text) => text.trim() || os.hostname());
+  return host;
+}
+
+/** Whether the driver is there, or is another host's business. */
+export async function mayDrive(driver: Driver): Promise<boolean> {
+  return driver.host !== (await hostId()) || isStillThere(driver);
 }
 
 /** Whether that very process is there now. */
@@ -44,17 +58,27 @@ export async function identityOf({ pid, startTicks }: QemuProcess): Promise<Proc
 export async function ourselves(program: string): Promise<Driver> {
   const { pid } = process;
   const startTicks = (await readProcess(pid))?.startTicks ?? untold;
-  return { pid, startTicks, boot: await bootId(), program };
+  return { pid, startTicks, boot: await bootId(), host: await hostId(), program };
 }
 
 /** The QEMU behind a connected machine. */
 export async function identifyMachine(snapshot: MachineSnapshot): Promise<MachineIdentity> {
   const { socketPath: socket, label, facts, process: qemu } = snapshot;
   const identity = qemu === undefined ? undefined : await identityOf(qemu);
-  return { key: keyOf(snapshot, identity), socket, label, uuid: facts?.uuid, process: identity };
+  return {
+    key: keyOf(snapshot, identity, await hostId()),
+    socket,
+    label,
+    uuid: facts?.uuid,
+    process: identity,
+  };
 }
 
-function keyOf({ socketPath, process: qemu }: MachineSnapshot, identity?: ProcessIdentity): string {
+function keyOf(
+  { socketPath, process: qemu }: MachineSnapshot,
+  identity: ProcessIdentity | undefined,
+  onHost: string,
+): string {
   const names = [qemu?.executable, qemu?.args[0]];
   const isQemu = names.some((name) => /qemu|kvm/.test(path.basename(name ?? '')));
   // What forwards sockets, such as SSH, may listen for many QEMUs.
@@ -62,5 +86,5 @@ function keyOf({ socketPath, process: qemu }: MachineSnapshot, identity?: Proces
     const { pid, startTicks, boot } = identity;
     return `pid-${pid}-${startTicks}-${boot.slice(0, 8)}`;
   }
-  return `socket-${createHash('sha256').update(socketPath).digest('hex').slice(0, 24)}`;
+  return `socket-${createHash('sha256').update(`${onHost}\n${socketPath}`).digest('hex').slice(0, 24)}`;
 }

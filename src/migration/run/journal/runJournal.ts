@@ -67,9 +67,19 @@ export class RunJournal implements Recorder {
     const ended = outcome.kind !== 'unknown';
     await this.record(ended ? { kind: 'end', outcome } : { kind: 'unsettled', outcome });
     await this.close(ended);
-    if (this.failure === undefined) return outcome;
-    const said = `The journal of this run (${this.run}) is incomplete: ${this.failure.replace(/\.$/, '')}.`;
-    return { ...outcome, details: [...outcome.details, said] };
+    const remarks: string[] = [];
+    if (!ended) {
+      remarks.push(
+        `This run stays open: "qemu-migration resume ${this.run}" looks again; with --forget it is called ended as it is.`,
+      );
+    }
+    if (this.failure !== undefined) {
+      const why = this.failure.replace(/\.$/, '');
+      remarks.push(`The journal of this run (${this.run}) is incomplete: ${why}.`);
+    }
+    return remarks.length === 0
+      ? outcome
+      : { ...outcome, details: [...outcome.details, ...remarks] };
   }
 
   /** Stops writing; what is not ended stays open. */

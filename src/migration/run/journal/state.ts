@@ -146,6 +146,8 @@ function applyHold(state: Mutable, entry: Extract<JournalEntry, { kind: 'hold' }
     case 'taking':
       // Asked for again, it may have been confirmed before.
       if (state.holds[side] === 'none') set('asked');
+      // Nothing is held but for that.
+      state.cancelAsked = true;
       state.guestRan = entry.guestRan;
       return;
     case 'taken':
