@@ -222,6 +222,17 @@ describe('a run whose program is killed', () => {
         await runsAtTarget(pair);
       });
 
+      it('tells the end of a run that had ended, and puts the speed back', async () => {
+        const pair = await startPair(version);
+        const moment = { when: 'before', entry: kind('loan-end') } as const;
+        await beginAndDie(pair, moment, ['--max-bandwidth', 'unlimited']);
+        await resume(0, pair);
+        await runsAtTarget(pair);
+      });
+
+      // Slow ones on the oldest and the newest only.
+      if (version === '10.0') return;
+
       for (const [what, moment] of [
         ['as the target is to be held', { when: 'synced', entry: hold('target', 'taking') }],
         ['when the target is held', { when: 'before', entry: hold('target', 'taken') }],
@@ -277,14 +288,6 @@ describe('a run whose program is killed', () => {
           await migratesAgain(pair, version);
         });
       }
-
-      it('tells the end of a run that had ended, and puts the speed back', async () => {
-        const pair = await startPair(version);
-        const moment = { when: 'before', entry: kind('loan-end') } as const;
-        await beginAndDie(pair, moment, ['--max-bandwidth', 'unlimited']);
-        await resume(0, pair);
-        await runsAtTarget(pair);
-      });
     });
   }
 

@@ -8,6 +8,7 @@ import {
   type QemuVersionName,
 } from '../../scripts/lib/qemu';
 import { locateHelper } from '../../src/fdpass/locate';
+import { Journals } from '../../src/migration/run/journal/journals';
 import { Runs } from '../../src/migration/run/runs';
 import type { LocalMigrationRequest } from '../../src/migration/run/types';
 import { devicePermissions } from '../../src/migration/settings/backendTransfer';
@@ -60,8 +61,10 @@ export async function startPair(options: PairOptions): Promise<Pair> {
     store: { load: () => [], save: () => Promise.resolve() },
     devicePermissions,
   });
+  const journals = new Journals({ directory: join(directory, 'state'), program: 'a test' });
   const runs = new Runs({
     registry,
+    journals,
     locateHelper: () =>
       locateHelper({
         ...(options.helper !== undefined && { configuredPath: options.helper }),

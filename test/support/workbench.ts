@@ -92,7 +92,8 @@ export async function openWorkbench(options: WorkbenchOptions = {}): Promise<Wor
       directory,
       workspaceTrust: options.workspaceTrust ?? false,
       ...(options.installed === true ? { installed: root } : {}),
-      ...(options.env === undefined ? {} : { env: options.env }),
+      // What runs of tests leave is no business of the person's who runs them.
+      env: { QEMU_MIGRATION_STATE: join(directory, 'state'), ...options.env },
     });
     browser = await launchChromium();
     return await openPage(options, { folder, server, browser, close });
