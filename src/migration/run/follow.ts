@@ -291,8 +291,11 @@ function isSettled(
   guestStayed: boolean,
 ): boolean {
   if (kind === 'lost-sight') return true;
-  if (kind === 'completed')
+  if (kind === 'completed') {
+    // QEMU says "completed" a moment before the source has its last run state.
+    if (source.kind === 'answered' && !isSteady(source)) return false;
     return target.kind === 'gone' || (isAtRest(target) && !isWaiting(target));
+  }
   if (source.kind === 'gone') return isAtRest(target);
   if (source.kind !== 'answered') return false;
   if (isPostcopy(source.migrationStatus)) return target.kind === 'gone';

@@ -164,6 +164,24 @@ describe('a run between QEMUs that behave oddly', () => {
     }
   });
 
+  it('waits for the last run state, which follows the word "completed"', async () => {
+    source.qemu.status = paused;
+    const run = runs.start(request);
+    await untilSent(source, 'migrate');
+    complete(paused);
+    source.qemu.status = { status: 'finish-migrate', running: false };
+    const looks = (): number => source.commands.filter((name) => name === 'query-status').length;
+    const before = looks();
+    for (let i = 0; i < 400 && looks() < before + 3; i += 1) await sleep(5);
+    source.qemu.status = { status: 'postmigrate', running: false };
+    const outcome = await run.outcome;
+    assert.deepEqual(
+      [outcome.kind, outcome.owner, outcome.guestRunning],
+      ['completed', 'target', false],
+      JSON.stringify(outcome),
+    );
+  });
+
   it('knows a torn postcopy as lost', async () => {
     const run = runs.start(request);
     await untilSent(source, 'migrate');
