@@ -47,7 +47,7 @@ export interface ProfileProblem {
   readonly column: number;
   /** The profile that it is in. */
   readonly profile: string | undefined;
-  /** It is no JSON there, as any editor of JSON says by itself. */
+  /** It is no JSON there, which every editor of JSON says by itself. */
   readonly syntax?: true;
 }
 
