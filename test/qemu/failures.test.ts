@@ -25,7 +25,7 @@ describe('a local migration that does not go well', () => {
       const { source, target, runs, request } = await start({ version, ...slow });
       await source.waitForRounds(1);
       const run = runs.start(request());
-      await untilPhase(run, 'transferring');
+      await untilPhase(run, 'transfer');
       await sleep(300);
       run.cancel();
       const outcome = await run.outcome;
@@ -40,7 +40,7 @@ describe('a local migration that does not go well', () => {
       const { source, target, runs, request } = await start({ version, ...slow });
       await source.waitForRounds(1);
       const run = runs.start(request({ transport: 'unix' }));
-      await untilPhase(run, 'transferring');
+      await untilPhase(run, 'transfer');
       await sleep(200);
       target.kill('SIGKILL');
       const outcome = await run.outcome;
@@ -55,7 +55,7 @@ describe('a local migration that does not go well', () => {
       const { source, runs, request } = await start({ version, ...slow });
       await source.waitForRounds(1);
       const run = runs.start(request());
-      await untilPhase(run, 'transferring');
+      await untilPhase(run, 'transfer');
       await sleep(200);
       source.kill('SIGKILL');
       const outcome = await run.outcome;
@@ -84,7 +84,7 @@ describe('a local migration that does not go well', () => {
     });
   }
 
-  for (const phase of ['checking', 'preparing', 'transferring']) {
+  for (const phase of ['preflight', 'prepare', 'transfer']) {
     for (const victim of ['source', 'target'] as const) {
       it(`tells the truth when the ${victim} is killed while ${phase}`, async () => {
         const { source, target, runs, request } = await start({ version: '11.1' });
@@ -182,7 +182,7 @@ describe('a local migration that does not go well', () => {
     const { source, target, runs, request } = await start({ version: '11.1', ...slow });
     await source.waitForRounds(1);
     const run = runs.start(request());
-    await untilPhase(run, 'transferring');
+    await untilPhase(run, 'transfer');
     target.kill('SIGSTOP');
     run.cancel();
     const outcome = await run.outcome;
@@ -278,7 +278,7 @@ describe('a local migration that does not go well', () => {
     assert.match(back.details.join(' '), /itself waits/);
     const run = runs.start(request());
     assert.throws(() => runs.start(request()), /under way/);
-    await untilPhase(run, 'transferring');
+    await untilPhase(run, 'transfer');
     run.cancel();
     await run.outcome;
     const again = await runs.start(request()).outcome;

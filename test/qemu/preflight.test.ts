@@ -7,7 +7,7 @@ import type { QemuOptions, QemuVersionName } from '../../scripts/lib/qemu';
 import { locateHelper } from '../../src/fdpass/locate';
 import { fixRequests, preflight } from '../../src/migration/preflight/preflight';
 import { findingKey, type Finding, type FindingLevel } from '../../src/migration/preflight/types';
-import type { LocalMigrationRequest } from '../../src/migration/run/types';
+import type { MigrationRequest } from '../../src/migration/run/types';
 import { applyChanges } from '../../src/migration/settings/change';
 import { helperDirectory, startPair, type Pair } from '../support/pair';
 
@@ -126,7 +126,7 @@ describe('the check before a migration, with real QEMUs', () => {
 
   async function look(
     { sourceMachine, targetMachine, request }: Pair,
-    patch: Partial<LocalMigrationRequest> = {},
+    patch: Partial<MigrationRequest> = {},
     measure = false,
   ): Promise<readonly Finding[]> {
     const report = await preflight(sourceMachine, targetMachine, request(patch), {

@@ -10,7 +10,7 @@ import {
 import { locateHelper } from '../../src/fdpass/locate';
 import { Journals } from '../../src/migration/run/journal/journals';
 import { Runs } from '../../src/migration/run/runs';
-import type { LocalMigrationRequest } from '../../src/migration/run/types';
+import type { MigrationRequest } from '../../src/migration/run/types';
 import { devicePermissions } from '../../src/migration/settings/backendTransfer';
 import { MachineRegistry } from '../../src/vm/registry';
 import type { MachineHandle } from '../../src/vm/types';
@@ -25,7 +25,7 @@ export interface Pair {
   readonly targetMachine: MachineHandle;
   /** What the run logged. */
   readonly log: string[];
-  readonly request: (patch?: Partial<LocalMigrationRequest>) => LocalMigrationRequest;
+  readonly request: (patch?: Partial<MigrationRequest>) => MigrationRequest;
   readonly dispose: () => Promise<void>;
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { commands, LogLevel, type LogOutputChannel } from 'vscode';
 import type { Run } from '../../src/migration/run/runs';
+import { noProgress } from '../../src/migration/run/progressText';
 import type { OutcomeKind, RunOutcome, RunRecord } from '../../src/migration/run/types';
 import { Emitter } from '../../src/qmp/emitter';
 import { CommandId } from '../../src/ui/ids';
@@ -134,15 +135,11 @@ describe('report of a migration', () => {
       targetLabel: 'web-1 (target)',
       startedAt: 0,
       progress: {
-        phase: 'transferring',
+        ...noProgress,
+        phase: 'transfer',
         status: 'active',
         fraction: 0.5,
         pass: 2,
-        bytesPerSecond: undefined,
-        remainingBytes: undefined,
-        transferredBytes: undefined,
-        expectedDowntimeMs: undefined,
-        note: undefined,
       },
       outcome: undefined,
     };
@@ -154,6 +151,9 @@ describe('report of a migration', () => {
       this.end = resolve;
     });
 
+    control(): Promise<void> {
+      return Promise.resolve();
+    }
     cancel(): void {
       this.cancelled += 1;
     }

@@ -1,12 +1,7 @@
 import { locateHelper, type HelperLocation } from '../../fdpass/locate';
 import { progressLine } from '../../migration/run/progressText';
 import { Runs, type Run } from '../../migration/run/runs';
-import type {
-  LocalMigrationRequest,
-  RunOutcome,
-  RunRecord,
-  Transport,
-} from '../../migration/run/types';
+import type { MigrationRequest, RunOutcome, RunRecord, Transport } from '../../migration/run/types';
 import { ExitCode, exitCodeOfOutcome, UsageError } from '../exitCodes';
 import { Interrupts, type SignalSource } from '../interrupts';
 import { outcomeDocument, outcomeLines } from '../outcomeText';
@@ -18,7 +13,7 @@ export interface MigrateOptions {
   readonly source: string;
   readonly target: string;
   readonly transport: Transport;
-  readonly backendTransfer: LocalMigrationRequest['backendTransfer'];
+  readonly backendTransfer: MigrationRequest['backendTransfer'];
   /** As typed: a rate with its unit, or `unlimited`; absent: as it is set. */
   readonly maxBandwidth: string | undefined;
   readonly helper: { readonly configuredPath?: string; readonly bundledDirectory: string };

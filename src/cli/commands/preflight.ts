@@ -6,7 +6,7 @@ import type {
   FindingSide,
   PreflightReport,
 } from '../../migration/preflight/types';
-import type { LocalMigrationRequest, Transport } from '../../migration/run/types';
+import type { MigrationRequest, Transport } from '../../migration/run/types';
 import { stringifyJson, type JsonValue } from '../../qmp/json';
 import type { MachineHandle } from '../../vm/types';
 import { ExitCode, UsageError } from '../exitCodes';
@@ -19,7 +19,7 @@ export interface PreflightOptions {
   readonly source: string;
   readonly target: string;
   readonly transport: Transport;
-  readonly backendTransfer: LocalMigrationRequest['backendTransfer'];
+  readonly backendTransfer: MigrationRequest['backendTransfer'];
   /** As typed; absent: as it is set. */
   readonly maxBandwidth: string | undefined;
   readonly measure: boolean;
@@ -45,7 +45,7 @@ export async function check(session: Session, options: PreflightOptions): Promis
     session.connect(options.source),
     session.connect(options.target),
   ]);
-  const request: LocalMigrationRequest = {
+  const request: MigrationRequest = {
     source: source.id,
     target: target.id,
     transport: options.transport,

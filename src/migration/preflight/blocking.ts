@@ -1,4 +1,4 @@
-import type { Obstacle, ObstacleId } from '../run/types';
+import type { Obstacle, ObstacleId } from '../run/obstacle';
 import { backendTransferOf } from '../settings/backendTransfer';
 import { changeToMatch } from '../pair/compare';
 import { isEmptyChange, type SettingsChange } from '../settings/change';

@@ -3,7 +3,8 @@ import { findImage, isOnHugePages, readHost, readProcessUse, type ImageFile } fr
 import { readInventory, type Inventory } from '../../vm/inventory';
 import type { MachineHandle, VmFacts } from '../../vm/types';
 import { findObstacles } from '../run/checks';
-import type { LocalMigrationRequest, Obstacle } from '../run/types';
+import type { Obstacle } from '../run/obstacle';
+import type { MigrationRequest } from '../run/types';
 import { isEmptyChange, type ChangeRequest } from '../settings/change';
 import { blockingFinding } from './blocking';
 import { convergenceFinding, type DirtyRate } from './convergence';
@@ -43,7 +44,7 @@ const levels: readonly FindingLevel[] = ['blocks', 'warns', 'tells'];
 export async function preflight(
   source: MachineHandle,
   target: MachineHandle,
-  request: LocalMigrationRequest,
+  request: MigrationRequest,
   surroundings: PreflightSurroundings,
 ): Promise<PreflightReport> {
   const helper = await helperFindings(request, surroundings);
@@ -103,7 +104,7 @@ function report(findings: readonly Finding[], measured: boolean): PreflightRepor
 }
 
 async function helperFindings(
-  { transport }: LocalMigrationRequest,
+  { transport }: MigrationRequest,
   { locateHelper }: PreflightSurroundings,
 ): Promise<readonly Finding[]> {
   if (transport !== 'fd') return [];
@@ -124,7 +125,7 @@ async function helperFindings(
 async function readInput(
   source: MachineHandle,
   target: MachineHandle,
-  request: LocalMigrationRequest,
+  request: MigrationRequest,
   { procRoot }: PreflightSurroundings,
 ): Promise<PreflightInput> {
   const [here, there, host] = await Promise.all([

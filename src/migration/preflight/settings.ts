@@ -1,6 +1,6 @@
 import { changeToMatch, compareMachines } from '../pair/compare';
 import { isEmptyChange } from '../settings/change';
-import type { Obstacle } from '../run/types';
+import type { Obstacle } from '../run/obstacle';
 import { mainMemoryOf } from './memory';
 import { isOn, switching, type Finding, type PreflightInput, type PreflightSide } from './types';
 

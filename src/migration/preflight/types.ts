@@ -1,7 +1,7 @@
 import type { HostFacts, ImageFile, ProcessUse } from '../../vm/host';
 import type { Inventory } from '../../vm/inventory';
 import type { MachineSnapshot, VmFacts } from '../../vm/types';
-import type { LocalMigrationRequest } from '../run/types';
+import type { MigrationRequest } from '../run/types';
 import type { SettingsChange } from '../settings/change';
 
 /**
@@ -50,7 +50,7 @@ export interface PreflightSide {
 
 /** What the checks are made of; they themselves ask nobody. */
 export interface PreflightInput {
-  readonly request: LocalMigrationRequest;
+  readonly request: MigrationRequest;
   readonly source: PreflightSide;
   readonly target: PreflightSide;
   readonly host: HostFacts;

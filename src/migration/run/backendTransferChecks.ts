@@ -4,14 +4,15 @@ import {
   type BackendTransfer,
   type DevicePermission,
 } from '../settings/backendTransfer';
-import type { LocalMigrationRequest, Obstacle } from './types';
+import type { Obstacle } from './obstacle';
+import type { MigrationRequest } from './types';
 
 /**
  * What would make a run with backend transfer fail on the target, as measured: a parameter on one
  * side only, a permission that is missing, a TAP that the target opened before it knew.
  */
 export function checkBackendTransfer(
-  wanted: LocalMigrationRequest['backendTransfer'],
+  wanted: MigrationRequest['backendTransfer'],
   source: MachineSnapshot,
   target: MachineSnapshot,
 ): readonly Obstacle[] {

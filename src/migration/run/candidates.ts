@@ -1,7 +1,7 @@
 import type { MachineSnapshot, VmFacts } from '../../vm/types';
 import { formatRate } from '../settings/units';
 import { sourceObstacle, targetObstacle } from './checks';
-import type { Obstacle } from './types';
+import type { Obstacle } from './obstacle';
 
 /** A machine that could take a part in a migration, or the reason why it cannot. */
 export interface Candidate {

@@ -7,7 +7,8 @@ import { isBackendTransferParameter } from '../settings/backendTransfer';
 import { checkBackendTransfer } from './backendTransferChecks';
 import { inventoryObstacles, type Inventories } from './inventoryChecks';
 import { readMigrationInfo, stageOf } from './migrationInfo';
-import type { LocalMigrationRequest, Obstacle } from './types';
+import type { Obstacle } from './obstacle';
+import type { MigrationRequest } from './types';
 
 /** What forbids a run before anything was changed; one sentence each in `reasons`. */
 export class RunRefusedError extends Error {
@@ -30,7 +31,7 @@ export class RunRefusedError extends Error {
  * @throws {RunRefusedError} with everything that was found
  */
 export function checkBeforeRun(
-  request: LocalMigrationRequest,
+  request: MigrationRequest,
   source: MachineHandle,
   target: MachineHandle,
   inventories?: Inventories,
@@ -46,7 +47,7 @@ export function checkBeforeRun(
 
 /** The same as data; empty when the run may begin. Without `inventories` their part is left out. */
 export function findObstacles(
-  request: LocalMigrationRequest,
+  request: MigrationRequest,
   source: MachineSnapshot,
   target: MachineSnapshot,
   inventories?: Inventories,
@@ -197,7 +198,7 @@ function dangerousCapabilities(label: string, facts: VmFacts): readonly Obstacle
 }
 
 function transportObstacles(
-  request: LocalMigrationRequest,
+  request: MigrationRequest,
   source: MachineSnapshot,
   target: MachineSnapshot,
 ): readonly Obstacle[] {

@@ -7,11 +7,11 @@ import type { Recorder } from './journal/recorder';
 import type { Side } from './look';
 import { outcomeOfFailedStart, outcomeOfRun } from './outcome';
 import { mayContinueSource, type SideView } from './ownership';
-import type { LocalMigrationRequest, RunOutcome, RunProgress } from './types';
+import type { MigrationRequest, RunOutcome, RunProgress } from './types';
 
 /** What both ends of a run need: of one that we began, and of one that we took up. */
 export interface Ending {
-  readonly request: LocalMigrationRequest;
+  readonly request: MigrationRequest;
   readonly sides: { readonly source: Side; readonly target: Side };
   readonly borrowed: BorrowedSettings;
   readonly channel: Channel | undefined;
@@ -37,7 +37,7 @@ export async function endRun(
   const happened = followed.end.kind === 'completed';
   // What a migration holds cannot be put back while we have lost sight of it.
   const notPutBack = lostSight ? [] : await borrowed.putBack(happened ? 'always' : 'all');
-  ending.report({ phase: 'done' });
+  ending.report({ phase: 'ended' });
   return outcomeOfRun({
     followed: { ...followed, source: sourceView },
     sides,
@@ -60,14 +60,14 @@ export async function endFailedStart(
   { error, targetListens }: FailedStartEnding,
 ): Promise<RunOutcome> {
   const { sides, channel, borrowed } = ending;
-  ending.report({ phase: 'settling' });
+  ending.report({ phase: 'settle' });
   await channel?.close();
   // A helper that failed half-way costs the connections, not the QEMUs.
   await Promise.all([sides.source, sides.target].map(({ machine }) => untilReady(machine)));
   const source = await sides.source.look();
   const target = await sides.target.look();
   const notPutBack = await borrowed.putBack('all');
-  ending.report({ phase: 'done' });
+  ending.report({ phase: 'ended' });
   return outcomeOfFailedStart({ error, source, target, sides, notPutBack, targetListens });
 }
 

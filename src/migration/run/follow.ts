@@ -1,10 +1,16 @@
 import { QmpCommandError } from '../../qmp/errors';
 import type { Disposable } from '../../qmp/emitter';
-import { canBeCancelled, Hold, isHandingOver, type EarlierHold } from './hold';
+import { Hold, type EarlierHold } from './hold';
 import { noRecorder, type Recorder } from './journal/recorder';
 import type { Side } from './look';
 import { stageOf, type MigrationInfo } from './migrationInfo';
-import { isPostcopy, type Answered, type SideView } from './ownership';
+import {
+  canBeCancelled,
+  isHandingOver,
+  isPostcopy,
+  type Answered,
+  type SideView,
+} from './ownership';
 import type { RunPhase, RunProgress } from './types';
 
 /** How often both sides are asked while nothing is heard of them. */
@@ -120,7 +126,7 @@ export class Follower {
     if (this.options.cancel.aborted) asked();
     else this.options.cancel.addEventListener('abort', asked, { once: true });
     const end = await this.untilSourceEnds();
-    if (end.kind !== 'lost-sight') this.options.report({ phase: 'settling' });
+    if (end.kind !== 'lost-sight') this.options.report({ phase: 'settle' });
     const views = await this.untilSettled(end);
     this.dispose();
     return {
@@ -182,10 +188,10 @@ export class Follower {
   }
 
   private phaseOf(source: Answered): RunPhase {
-    if (this.cancelReason !== undefined) return 'cancelling';
+    if (this.cancelReason !== undefined) return 'cancel';
     const stage = stageOf(source.migrationStatus);
     const switching = stage === 'paused-before-switchover' || isHandingOver(source);
-    return switching ? 'switching-over' : 'transferring';
+    return switching ? 'switch-over' : 'transfer';
   }
 
   private noteOf(info: MigrationInfo): string | undefined {
@@ -229,7 +235,7 @@ export class Follower {
 
   private async sendCancel(reason: CancelReason): Promise<void> {
     this.cancelReason = reason;
-    this.options.report({ phase: 'cancelling' });
+    this.options.report({ phase: 'cancel' });
     await this.send('migrate_cancel', {});
   }
 

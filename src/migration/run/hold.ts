@@ -2,23 +2,13 @@ import type { SideName } from './journal/entries';
 import type { Recorder } from './journal/recorder';
 import type { Side } from './look';
 import { stageOf } from './migrationInfo';
-import { isRunning, mayContinueTarget, type Answered, type SideView } from './ownership';
-
-/** Whether a `migrate_cancel` now would find the guest in the source's hands. */
-export function canBeCancelled({ runState, migrationStatus }: Answered): boolean {
-  const stage = stageOf(migrationStatus);
-  if (stage === 'paused-before-switchover') return true;
-  // QEMU 7.2 has no status of its own for the last part; there only the run state tells.
-  return stage === 'moving' && runState.status !== 'finish-migrate';
-}
-
-/** Whether the target may have all of the guest by now. */
-export function isHandingOver({ runState, migrationStatus }: Answered): boolean {
-  const stage = stageOf(migrationStatus);
-  return (
-    stage === 'point-of-no-return' || (stage === 'moving' && runState.status === 'finish-migrate')
-  );
-}
+import {
+  canBeCancelled,
+  isRunning,
+  mayContinueTarget,
+  type Answered,
+  type SideView,
+} from './ownership';
 
 /** What an earlier driver of the run may have stopped. */
 export interface EarlierHold {

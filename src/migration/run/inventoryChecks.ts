@@ -2,7 +2,7 @@ import type { Inventory } from '../../vm/inventory';
 import type { MachineSnapshot } from '../../vm/types';
 import { devicesToAdd } from '../methods/targetDevices';
 import { comparePlaces, deviceName } from './places';
-import type { Obstacle } from './types';
+import type { Obstacle } from './obstacle';
 
 export interface Inventories {
   readonly source: Inventory;

@@ -13,29 +13,13 @@ import { switchoverEstimateBytesPerSecond } from './candidates';
 import { checkBeforeRun } from './checks';
 import { endFailedStart, endRun, type Ending } from './ending';
 import { Follower } from './follow';
-import type { Claim, Journals } from './journal/journals';
+import type { Claim } from './journal/journals';
 import { noRecorder, type Recorder } from './journal/recorder';
 import type { RunJournal } from './journal/runJournal';
 import { Side } from './look';
 import { outcomeOfRefusal } from './outcome';
-import type { LocalMigrationRequest, RunOutcome, RunProgress } from './types';
-
-export interface LocalMigrationContext {
-  readonly request: LocalMigrationRequest;
-  readonly source: MachineHandle;
-  readonly target: MachineHandle;
-  readonly locateHelper: () => Promise<HelperLocation>;
-  /** Where the run is written down; absent: nowhere. */
-  readonly journals?: Journals | undefined;
-  /** Told the run's name in the journals. */
-  readonly named?: (journalId: string) => void;
-  /** Aborted when the user wants to cancel. */
-  readonly cancel: AbortSignal;
-  /** Aborted when nobody is to watch any more; both QEMUs are left as they are. */
-  readonly detach: AbortSignal;
-  readonly report: (patch: Partial<RunProgress>) => void;
-  readonly log: (line: string) => void;
-}
+import type { RunContext } from './runContext';
+import type { RunOutcome, RunProgress } from './types';
 
 /** The user's cancel came before QEMU was asked to migrate. */
 class CancelledBeforeStart extends Error {}
@@ -44,14 +28,14 @@ class CancelledBeforeStart extends Error {}
  * One local migration from the first check to the settled end. Never rejects: whatever happens is
  * told by the outcome, which names the side that may run the guest.
  */
-export async function runLocalMigration(context: LocalMigrationContext): Promise<RunOutcome> {
+export async function runLocalMigration(context: RunContext): Promise<RunOutcome> {
   const { source, target, report } = context;
   let helper: HelperLocation | undefined;
   let claim: Claim | undefined;
   let journal: RunJournal | undefined;
   const ranNow = (): boolean => source.snapshot.facts?.runState.running ?? false;
   try {
-    report({ phase: 'checking' });
+    report({ phase: 'preflight' });
     await Promise.all([source.refresh(), target.refresh()]);
     await Promise.all([source.identify(), target.identify()]);
     // Who has them is the better answer than what is seen of it.
@@ -70,7 +54,7 @@ export async function runLocalMigration(context: LocalMigrationContext): Promise
 }
 
 async function carryOut(
-  context: LocalMigrationContext,
+  context: RunContext,
   helper: HelperLocation | undefined,
   recorder: Recorder,
   ranBefore: boolean,
@@ -91,7 +75,7 @@ async function carryOut(
     return { request: context.request, sides, borrowed, channel, recorder, report, log };
   };
   try {
-    report({ phase: 'preparing' });
+    report({ phase: 'prepare' });
     await prepare(context, borrowed);
     failIfCancelled(context);
     channel = await openChannel(context, helper, recorder);
@@ -111,8 +95,8 @@ async function carryOut(
     }
     log(`migrate: ${String(error)}`);
   }
-  report({ phase: 'transferring' });
-  recorder.jot({ kind: 'phase', phase: 'transferring' });
+  report({ phase: 'transfer' });
+  recorder.jot({ kind: 'phase', phase: 'transfer' });
   return endRun(ending(), await follower.follow(), ranBefore);
 }
 
@@ -128,12 +112,12 @@ async function readInventories(
   return { source: here, target: there };
 }
 
-function failIfCancelled({ cancel }: LocalMigrationContext): void {
+function failIfCancelled({ cancel }: RunContext): void {
   if (cancel.aborted) throw new CancelledBeforeStart('cancelled before the start');
 }
 
 /** Capabilities, backend transfer, `mode` and speed; in the order that each spelling needs. */
-async function prepare(context: LocalMigrationContext, borrowed: BorrowedSettings): Promise<void> {
+async function prepare(context: RunContext, borrowed: BorrowedSettings): Promise<void> {
   const { source, target, request } = context;
   for (const machine of [target, source]) {
     await borrowed.enable(machine, ['return-path', 'events']);
@@ -162,14 +146,14 @@ async function prepare(context: LocalMigrationContext, borrowed: BorrowedSetting
 }
 
 /** @throws {HelperMissingError} */
-async function findHelper({ locateHelper }: LocalMigrationContext): Promise<HelperLocation> {
+async function findHelper({ locateHelper }: RunContext): Promise<HelperLocation> {
   const location = await locateHelper();
   if (location.kind === 'missing') throw new HelperMissingError(location);
   return location;
 }
 
 function openChannel(
-  { source, target, cancel }: LocalMigrationContext,
+  { source, target, cancel }: RunContext,
   helper: HelperLocation | undefined,
   recorder: Recorder,
 ): Promise<Channel> {
@@ -181,7 +165,7 @@ function openChannel(
 }
 
 async function startIncoming(
-  { target }: LocalMigrationContext,
+  { target }: RunContext,
   uri: string,
   recorder: Recorder,
 ): Promise<void> {
@@ -194,7 +178,7 @@ async function startIncoming(
 }
 
 async function startOutgoing(
-  { source }: LocalMigrationContext,
+  { source }: RunContext,
   uri: string,
   recorder: Recorder,
 ): Promise<void> {

@@ -208,6 +208,9 @@ export function whereIsTheGuest(verdict: Verdict, { source, target }: Labels): s
       return `The guest ${state} on ${target}.`;
     case 'nobody':
       return `The guest is lost: neither ${source} nor ${target} has all of it.`;
+    case 'file':
+      return `The guest is saved, and runs nowhere.`;
+    case 'neither-yet':
     case 'unknown':
       return `It is not known whether the guest is on ${source} or on ${target}.`;
   }

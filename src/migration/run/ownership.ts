@@ -1,4 +1,5 @@
 import type { RunState } from '../../vm/types';
+import type { SideName } from './journal/entries';
 import { stageOf } from './migrationInfo';
 import type { GuestOwner } from './types';
 
@@ -114,9 +115,88 @@ function ownedBy(owner: GuestOwner, guestRunning: boolean | undefined): Verdict 
 }
 
 /**
- * The proof that `cont` on the source needs: the target runs nothing and never will. A target that
- * merely stands still is no proof, for anybody may continue it.
+ * What allows one command that starts, stops or ends a guest, or may do so. Only made here, from what
+ * both sides showed; without one the gate sends nothing.
  */
+export class Proof {
+  /** Makes the type nominal: nothing else passes for a proof. */
+  protected readonly isProof = true;
+  readonly side: SideName;
+  /** For the log: what was proven. */
+  readonly why: string;
+
+  private constructor(side: SideName, why: string) {
+    this.side = side;
+    this.why = why;
+  }
+
+  /**
+   * For `cont` on a source that a failed migration left standing: the target runs nothing and never
+   * will. A target that merely stands still is no proof, for anybody may continue it.
+   */
+  static continueSource(source: SideView, target: SideView): Proof | undefined {
+    if (source.kind !== 'answered' || source.runState.running) return undefined;
+    return mayContinueSource(target)
+      ? new Proof('source', "the target's process is gone")
+      : undefined;
+  }
+
+  /** For `cont` on a source that we paused for the moment of a cancel, and that says so. */
+  static continueHeldSource(source: SideView): Proof | undefined {
+    const isOurs = source.kind === 'answered' && source.runState.status === 'paused';
+    return isOurs
+      ? new Proof('source', 'we paused it; whatever the target got is a paused guest')
+      : undefined;
+  }
+
+  /** For `cont` on a target that has all of the guest: see `mayContinueTarget`. */
+  static continueTarget(source: SideView, target: SideView): Proof | undefined {
+    return mayContinueTarget(source, target)
+      ? new Proof('target', 'it has all of the guest, and the source gave it away')
+      : undefined;
+  }
+
+  /** For `stop` on a waiting target: QEMU then only notes that it must not start by itself. */
+  static holdTarget(target: SideView): Proof | undefined {
+    const waits = target.kind === 'answered' && target.runState.status === 'inmigrate';
+    return waits ? new Proof('target', 'it waits, and is kept from starting by itself') : undefined;
+  }
+
+  /** For `stop` on a source whose target cannot be asked, while nothing was handed over. */
+  static holdSource(source: SideView): Proof | undefined {
+    return source.kind === 'answered' && canBeCancelled(source)
+      ? new Proof('source', 'the guest is paused for the moment of the cancel')
+      : undefined;
+  }
+
+  /**
+   * For `migrate_cancel`: the source has not begun to hand over, and the target was kept from
+   * starting by itself or is gone.
+   */
+  static cancel(source: SideView, isTargetHeld: boolean): Proof | undefined {
+    if (source.kind !== 'answered' || !canBeCancelled(source) || !isTargetHeld) return undefined;
+    return new Proof('source', 'nothing was handed over, and the target cannot start by itself');
+  }
+
+  /**
+   * For `yank`, which cuts the channel: as for a cancel, but also when the source does not answer any
+   * more, if it was last seen before the switchover; and always when the target's process is gone.
+   */
+  static yank(
+    lastAnswer: Answered | undefined,
+    target: SideView,
+    isTargetHeld: boolean,
+  ): Proof | undefined {
+    if (target.kind === 'gone') return new Proof('source', "the target's process is gone");
+    if (lastAnswer === undefined || !isTargetHeld) return undefined;
+    const ending = stageOf(lastAnswer.migrationStatus) === 'ending';
+    return canBeCancelled(lastAnswer) || ending
+      ? new Proof('source', 'nothing was handed over, and the target cannot start by itself')
+      : undefined;
+  }
+}
+
+/** The target runs nothing and never will. */
 export function mayContinueSource(target: SideView): boolean {
   return target.kind === 'gone';
 }
@@ -129,6 +209,22 @@ export function mayContinueTarget(source: SideView, target: SideView): boolean {
   if (target.kind !== 'answered' || !isLoaded(target)) return false;
   if (source.kind === 'gone') return true;
   return source.kind === 'answered' && !source.runState.running && wasHandedOver(source);
+}
+
+/** Whether a `migrate_cancel` now would find the guest in the source's hands. */
+export function canBeCancelled({ runState, migrationStatus }: Answered): boolean {
+  const stage = stageOf(migrationStatus);
+  if (stage === 'paused-before-switchover') return true;
+  // QEMU 7.2 has no status of its own for the last part; there only the run state tells.
+  return stage === 'moving' && runState.status !== 'finish-migrate';
+}
+
+/** Whether the target may have all of the guest by now. */
+export function isHandingOver({ runState, migrationStatus }: Answered): boolean {
+  const stage = stageOf(migrationStatus);
+  return (
+    stage === 'point-of-no-return' || (stage === 'moving' && runState.status === 'finish-migrate')
+  );
 }
 
 /** Whether the guest's memory is spread over both sides: neither has all of it. */

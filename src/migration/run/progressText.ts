@@ -1,9 +1,10 @@
 import { formatBytes, formatDurationMs, formatRate } from '../settings/units';
-import type { RunPhase, RunProgress } from './types';
+import { states } from './states';
+import type { RunProgress } from './types';
 
 /** A run of which nothing is known yet. */
 export const noProgress: RunProgress = {
-  phase: 'checking',
+  phase: 'plan',
   status: undefined,
   fraction: undefined,
   pass: undefined,
@@ -11,23 +12,20 @@ export const noProgress: RunProgress = {
   remainingBytes: undefined,
   transferredBytes: undefined,
   expectedDowntimeMs: undefined,
+  dirtyBytesPerSecond: undefined,
+  downtimeLimitMs: undefined,
+  maxBandwidthBytesPerSecond: undefined,
+  throttlePercent: undefined,
+  owner: 'source',
+  verdict: undefined,
+  cancelHangs: false,
   note: undefined,
-};
-
-const phaseWords: Readonly<Record<RunPhase, string>> = {
-  checking: 'checking both sides',
-  preparing: 'preparing both sides',
-  transferring: 'transferring',
-  'switching-over': 'switching over',
-  cancelling: 'cancelling',
-  settling: 'settling',
-  done: 'done',
 };
 
 /** One line such as `pass 3 · 71 % · 1.1 GiB/s · 40 MiB left`; the phase where figures say nothing. */
 export function progressLine(progress: RunProgress): string {
-  if (progress.phase !== 'transferring') {
-    return joined([phaseWords[progress.phase], progress.note]);
+  if (progress.phase !== 'transfer') {
+    return joined([states[progress.phase].words, progress.note]);
   }
   const { pass, fraction, bytesPerSecond, remainingBytes, expectedDowntimeMs } = progress;
   const figures = [
@@ -39,7 +37,7 @@ export function progressLine(progress: RunProgress): string {
       ? undefined
       : `pause expected ${formatDurationMs(expectedDowntimeMs)}`,
   ].filter((part) => part !== undefined);
-  return joined([...(figures.length === 0 ? [phaseWords.transferring] : figures), progress.note]);
+  return joined([...(figures.length === 0 ? [states.transfer.words] : figures), progress.note]);
 }
 
 function joined(parts: readonly (string | undefined)[]): string {

@@ -51,7 +51,7 @@ export async function recoverRun(context: RecoveryContext): Promise<RunOutcome> 
 async function recover(context: RecoveryContext): Promise<RunOutcome> {
   const { state, journal, report, log } = context;
   const { begin } = state;
-  report({ phase: 'settling', note: 'Looking for both QEMUs.' });
+  report({ phase: 'settle', note: 'Looking for both QEMUs.' });
   const [source, target] = await Promise.all([
     find(begin.source, context),
     find(begin.target, context),
@@ -106,10 +106,17 @@ function channelOf(
   what: ChannelWhat | undefined,
   { source, target }: { readonly source: MachineHandle; readonly target: MachineHandle },
 ): Channel | undefined {
-  if (what === undefined) return undefined;
-  return what.transport === 'unix'
-    ? unixPathOf(what.directory)
-    : descriptorPairOf(what.name, source, target);
+  switch (what?.transport) {
+    case undefined:
+    // Nothing is left of it but what belongs to the user.
+    case 'tcp':
+    case 'file':
+      return undefined;
+    case 'unix':
+      return unixPathOf(what.directory);
+    case 'fd':
+      return descriptorPairOf(what.name, source, target);
+  }
 }
 
 /** The source is in a migration, whatever the journal says: its last entries may be missing. */
@@ -125,7 +132,7 @@ function isUnderWay(source: SideView): boolean {
 async function goOn(context: RecoveryContext, ending: Ending): Promise<RunOutcome> {
   const { state, detach, report, log, journal } = context;
   const { source, target } = ending.sides;
-  report({ phase: 'transferring' });
+  report({ phase: 'transfer' });
   const cancelling = new AbortController();
   const cancel = (): void => cancelling.abort();
   // Whoever asked for it still wants it.

@@ -5,10 +5,16 @@ import { RunRefusedError } from './checks';
 import type { Journals } from './journal/journals';
 import type { RunJournal } from './journal/runJournal';
 import type { JournalState } from './journal/state';
+import { methodOf } from '../methods/names';
+import { ControlRefusedError, type ControlRequest } from './controls';
 import { runLocalMigration } from './localMigration';
+import { runCprExec } from './oneSided/cprExec';
+import { runRestore } from './oneSided/restore';
+import { runSave } from './oneSided/save';
+import type { ControlHandler, RunContext } from './runContext';
 import { noProgress } from './progressText';
 import { recoverRun } from './recover';
-import type { LocalMigrationRequest, RunOutcome, RunProgress, RunRecord } from './types';
+import type { MigrationRequest, RunOutcome, RunRecord } from './types';
 
 /** One migration under way or ended. */
 export interface Run {
@@ -18,6 +24,13 @@ export interface Run {
   readonly outcome: Promise<RunOutcome>;
   /** Asks for a cancel; the outcome tells what became of it. Idempotent. */
   cancel(): void;
+  /**
+   * Uses one of the controls, see `controlOffers`.
+   *
+   * @throws {ControlRefusedError} it cannot be used now; nothing was sent
+   * @throws {QmpError} QEMU refused, or did not answer
+   */
+  control(request: ControlRequest): Promise<void>;
 }
 
 export interface RunsOptions {
@@ -51,7 +64,7 @@ export class Runs implements Disposable {
    *
    * @throws {RunRefusedError} when one of the machines is unknown or in a run already
    */
-  start(request: LocalMigrationRequest): Run {
+  start(request: MigrationRequest): Run {
     this.failIfBusy(request);
     const source = this.machine(request.source);
     const target = this.machine(request.target);
@@ -59,7 +72,7 @@ export class Runs implements Disposable {
     const run = new ActiveRun(this.nextId++, request, labels, Date.now());
     this.add(run);
     run.begin((signals) =>
-      runLocalMigration({
+      driverOf(request)({
         ...signals,
         request,
         source,
@@ -106,8 +119,8 @@ export class Runs implements Disposable {
   }
 
   /** @throws {RunRefusedError} */
-  private failIfBusy({ source, target }: LocalMigrationRequest): void {
-    for (const id of [source, target]) {
+  private failIfBusy({ source, target }: MigrationRequest): void {
+    for (const id of new Set([source, target])) {
       const busy = this.activeById.get(id);
       if (busy === undefined) continue;
       const { sourceLabel, targetLabel } = busy.record;
@@ -155,13 +168,29 @@ export class Runs implements Disposable {
   }
 }
 
-/** How a run is told what its user wants, and tells how it goes. */
-interface Signals {
-  readonly cancel: AbortSignal;
-  readonly detach: AbortSignal;
-  readonly report: (patch: Partial<RunProgress>) => void;
-  readonly named: (journalId: string) => void;
+/** Who carries a run out. */
+function driverOf(request: MigrationRequest): (context: RunContext) => Promise<RunOutcome> {
+  const method = methodOf(request);
+  switch (method) {
+    case 'precopy':
+    case 'postcopy':
+    case 'shared-ram':
+    case 'cpr-transfer':
+      return runLocalMigration;
+    case 'save':
+    case 'cpr-reboot':
+      return runSave;
+    case 'restore':
+      return runRestore;
+    case 'cpr-exec':
+      return runCprExec;
+  }
 }
+
+/** How a run is told what its user wants, and tells how it goes. */
+type Signals = Pick<RunContext, 'cancel' | 'detach' | 'wishes' | 'report'> & {
+  readonly named: (journalId: string) => void;
+};
 
 class ActiveRun implements Run {
   private current: RunRecord;
@@ -169,6 +198,7 @@ class ActiveRun implements Run {
   private readonly detaching = new AbortController();
   private readonly changes = new Emitter<RunRecord>();
   private settle: (outcome: RunOutcome) => void = () => undefined;
+  private handler: ControlHandler | undefined;
 
   readonly onDidChange = this.changes.event;
   readonly outcome = new Promise<RunOutcome>((resolve) => {
@@ -177,7 +207,7 @@ class ActiveRun implements Run {
 
   constructor(
     id: number,
-    request: LocalMigrationRequest,
+    request: MigrationRequest,
     labels: { readonly source: string; readonly target: string },
     startedAt: number,
     takenUp?: string,
@@ -203,6 +233,7 @@ class ActiveRun implements Run {
     void drive({
       cancel: this.cancelling.signal,
       detach: this.detaching.signal,
+      wishes: { handle: (handler) => (this.handler = handler) },
       report: (patch) => this.update({ progress: { ...this.current.progress, ...patch } }),
       named: (journalId) => this.update({ journalId }),
     }).then((outcome) => {
@@ -213,6 +244,16 @@ class ActiveRun implements Run {
 
   cancel(): void {
     this.cancelling.abort();
+  }
+
+  async control(request: ControlRequest): Promise<void> {
+    if (request.id === 'cancel') this.cancel();
+    else if (this.current.outcome !== undefined) {
+      throw new ControlRefusedError(request.id, 'The run has ended.', 'Nothing is left to do.');
+    } else if (this.handler === undefined) {
+      const next = 'Wait until it transfers.';
+      throw new ControlRefusedError(request.id, 'The run has not begun to transfer.', next);
+    } else await this.handler(request);
   }
 
   detach(): void {

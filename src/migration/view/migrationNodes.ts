@@ -72,7 +72,7 @@ function lookOf(
     const line = progressLine({
       ...noProgress,
       ...progressOf(info),
-      phase: 'transferring',
+      phase: 'transfer',
     });
     return {
       description: `${info.status ?? ''} · ${line}`,

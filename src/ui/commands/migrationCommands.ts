@@ -2,7 +2,7 @@ import { commands as vscodeCommands, Disposable, l10n, workspace } from 'vscode'
 import type { Pairs } from '../../migration/pair/pairs';
 import { migrationSources } from '../../migration/run/candidates';
 import type { Runs } from '../../migration/run/runs';
-import type { LocalMigrationRequest } from '../../migration/run/types';
+import type { MigrationRequest } from '../../migration/run/types';
 import type { MachineRegistry } from '../../vm/registry';
 import type { MachineId } from '../../vm/types';
 import type { CommandRunner, CommandTarget } from '../command';
@@ -71,7 +71,7 @@ export class MigrationCommands implements Contribution {
   }
 
   /** Warnings are said while nothing has begun. */
-  private async mayStart(request: LocalMigrationRequest): Promise<boolean> {
+  private async mayStart(request: MigrationRequest): Promise<boolean> {
     const [source, target] = [request.source, request.target].map((id) => this.registry.get(id));
     // One that has left the list is told by the run.
     if (source === undefined || target === undefined) return true;
@@ -79,7 +79,7 @@ export class MigrationCommands implements Contribution {
   }
 
   /** Two that are to be migrated are a pair from now on, unless one of them has another partner. */
-  private remember({ source, target }: LocalMigrationRequest): void {
+  private remember({ source, target }: MigrationRequest): void {
     const free = [source, target].every((id) => this.pairs.of(id) === undefined);
     // One that cannot be saved says so by itself.
     if (free) void this.pairs.set(source, target);
@@ -113,7 +113,7 @@ export class MigrationCommands implements Contribution {
       return;
     }
     const { sourceLabel, progress } = run.record;
-    const muchIsLost = progress.phase === 'transferring' || progress.phase === 'switching-over';
+    const muchIsLost = progress.phase === 'transfer' || progress.phase === 'switch-over';
     const sure =
       !muchIsLost ||
       (await this.prompts.confirm({

@@ -5,7 +5,7 @@ import {
   migrationTargets,
 } from '../../migration/run/candidates';
 import type { Pairs } from '../../migration/pair/pairs';
-import type { LocalMigrationRequest, Transport } from '../../migration/run/types';
+import type { MigrationRequest, Transport } from '../../migration/run/types';
 import { backendTransferOf } from '../../migration/settings/backendTransfer';
 import { formatRate } from '../../migration/settings/units';
 import type { MachineRegistry } from '../../vm/registry';
@@ -20,7 +20,7 @@ interface Draft {
   source?: MachineId;
   target?: MachineId;
   transport: Transport;
-  backendTransfer: LocalMigrationRequest['backendTransfer'];
+  backendTransfer: MigrationRequest['backendTransfer'];
   bandwidth: Bandwidth;
 }
 
@@ -48,7 +48,7 @@ export class MigrationQuestions {
   async ask(
     source: MachineId | undefined,
     transport: Transport,
-  ): Promise<LocalMigrationRequest | undefined> {
+  ): Promise<MigrationRequest | undefined> {
     const draft: Draft = { transport, backendTransfer: 'as-is', bandwidth: 'keep' };
     if (source !== undefined) draft.source = source;
     const questions: StepQuestion[] = [

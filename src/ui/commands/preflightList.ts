@@ -7,7 +7,7 @@ import {
   type FindingLevel,
   type PreflightReport,
 } from '../../migration/preflight/types';
-import type { LocalMigrationRequest } from '../../migration/run/types';
+import type { MigrationRequest } from '../../migration/run/types';
 import type { SettingsHistory } from '../../migration/settings/history';
 import type { CommandRunner } from '../command';
 import { back, type PromptItem, type Prompts } from '../prompts';
@@ -41,7 +41,7 @@ export class PreflightList {
    *
    * @throws {QmpError} when a connection ends meanwhile
    */
-  async show(pair: PairedMachines, request: LocalMigrationRequest): Promise<void> {
+  async show(pair: PairedMachines, request: MigrationRequest): Promise<void> {
     let measure = false;
     for (;;) {
       const report = await this.check(pair, request, measure);
@@ -81,7 +81,7 @@ export class PreflightList {
    * Whether the migration may start: asks where there are warnings that were not accepted before. What
    * forbids it is said by the run itself.
    */
-  async mayStart(pair: PairedMachines, request: LocalMigrationRequest): Promise<boolean> {
+  async mayStart(pair: PairedMachines, request: MigrationRequest): Promise<boolean> {
     let report: PreflightReport;
     try {
       report = await this.check(pair, request, false);
@@ -120,7 +120,7 @@ export class PreflightList {
 
   private check(
     { source, target }: PairedMachines,
-    request: LocalMigrationRequest,
+    request: MigrationRequest,
     measure: boolean,
   ): Promise<PreflightReport> {
     const title = measure
@@ -141,7 +141,7 @@ export class PreflightList {
 }
 
 /** The dialog asks for the speed, and says what each choice risks. */
-function isAskedAlready({ id }: Finding, request: LocalMigrationRequest): boolean {
+function isAskedAlready({ id }: Finding, request: MigrationRequest): boolean {
   if (id === 'bandwidth-low') return true;
   return id === 'switchover-guess' && request.maxBandwidthBytesPerSecond !== undefined;
 }

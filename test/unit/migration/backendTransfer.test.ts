@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'mocha';
 import { Runs } from '../../../src/migration/run/runs';
-import type { LocalMigrationRequest, RunOutcome } from '../../../src/migration/run/types';
+import type { MigrationRequest, RunOutcome } from '../../../src/migration/run/types';
 import {
   backendTransferOf,
   BackendTransferError,
@@ -121,7 +121,7 @@ describe('backend transfer', () => {
     on: Stage,
     source: MachineHandle,
     target: MachineHandle,
-    patch: Partial<LocalMigrationRequest> = {},
+    patch: Partial<MigrationRequest> = {},
   ): Promise<RunOutcome> {
     return on.runs.start({
       source: source.id,

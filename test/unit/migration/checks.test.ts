@@ -6,7 +6,7 @@ import {
   migrationTargets,
 } from '../../../src/migration/run/candidates';
 import { checkBeforeRun, findObstacles, RunRefusedError } from '../../../src/migration/run/checks';
-import type { LocalMigrationRequest } from '../../../src/migration/run/types';
+import type { MigrationRequest } from '../../../src/migration/run/types';
 import { explain } from '../../../src/migration/view/words';
 import type { JsonObject } from '../../../src/qmp/json';
 import type { MachineHandle, MachineSnapshot, VmFacts } from '../../../src/vm/types';
@@ -16,7 +16,7 @@ const running = factsOf('local');
 const waiting = factsOf('local', { runState: { status: 'inmigrate', running: false } });
 
 interface Case {
-  readonly request?: Partial<LocalMigrationRequest>;
+  readonly request?: Partial<MigrationRequest>;
   readonly source?: Partial<VmFacts>;
   readonly target?: Partial<VmFacts>;
   readonly sourceMachine?: Partial<MachineSnapshot>;

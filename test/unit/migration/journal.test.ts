@@ -28,7 +28,7 @@ import { MachineDrivenError } from '../../../src/migration/run/journal/errors';
 import { Journals } from '../../../src/migration/run/journal/journals';
 import { identifyMachine, ourselves } from '../../../src/migration/run/journal/processes';
 import { Runs } from '../../../src/migration/run/runs';
-import type { LocalMigrationRequest, RunOutcome } from '../../../src/migration/run/types';
+import type { MigrationRequest, RunOutcome } from '../../../src/migration/run/types';
 import { MachineRegistry } from '../../../src/vm/registry';
 import { cliBundle } from '../../support/cliProcess';
 import { FakeQmpServer } from '../../support/fakeQmpServer';
@@ -46,7 +46,7 @@ const gone: Driver = {
 
 const goneQemu = { pid: gone.pid, startTicks: gone.startTicks, boot: gone.boot };
 
-const request: LocalMigrationRequest = {
+const request: MigrationRequest = {
   source: '/run/a.qmp',
   target: '/run/b.qmp',
   transport: 'fd',

@@ -8,7 +8,7 @@ import {
   type PreflightInput,
   type PreflightSide,
 } from '../../../src/migration/preflight/types';
-import type { LocalMigrationRequest } from '../../../src/migration/run/types';
+import type { MigrationRequest } from '../../../src/migration/run/types';
 import type { JsonObject } from '../../../src/qmp/json';
 import { nothingKnown, type DiskFacts, type Inventory } from '../../../src/vm/inventory';
 import type { PlacedDevice } from '../../../src/vm/places';
@@ -31,7 +31,7 @@ interface SideCase {
 
 interface Case {
   readonly build?: Build;
-  readonly request?: Partial<LocalMigrationRequest>;
+  readonly request?: Partial<MigrationRequest>;
   readonly source?: SideCase;
   readonly target?: SideCase;
   readonly host?: Partial<PreflightInput['host']>;

@@ -36,10 +36,10 @@ describe('a line of progress', () => {
   });
 
   it('tells the phase where figures say nothing, and what the user should know', () => {
-    assert.equal(line({ phase: 'switching-over', pass: 3, fraction: 1 }), 'switching over');
-    assert.equal(line({ phase: 'cancelling', note: 'Wait.' }), 'cancelling · Wait.');
+    assert.equal(line({ phase: 'switch-over', pass: 3, fraction: 1 }), 'switching over');
+    assert.equal(line({ phase: 'cancel', note: 'Wait.' }), 'cancelling · Wait.');
     assert.equal(line({ note: 'a does not answer.' }), 'transferring · a does not answer.');
-    assert.equal(line({ phase: 'checking' }), 'checking both sides');
+    assert.equal(line({ phase: 'preflight' }), 'checking both sides');
   });
 
   it('never claims more than everything or less than nothing', () => {

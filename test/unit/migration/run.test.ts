@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 import { Runs } from '../../../src/migration/run/runs';
-import type { LocalMigrationRequest } from '../../../src/migration/run/types';
+import type { MigrationRequest } from '../../../src/migration/run/types';
 import type { JsonObject } from '../../../src/qmp/json';
 import { MachineRegistry } from '../../../src/vm/registry';
 import { FakeQmpServer, noReply } from '../../support/fakeQmpServer';
@@ -13,7 +13,7 @@ describe('a run between QEMUs that behave oddly', () => {
   let target: FakeQmpServer;
   let registry: MachineRegistry;
   let runs: Runs;
-  let request: LocalMigrationRequest;
+  let request: MigrationRequest;
 
   beforeEach(async () => {
     [source, target] = await Promise.all([

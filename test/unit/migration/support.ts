@@ -1,11 +1,7 @@
 import { isObject, type JsonObject, type JsonValue } from '../../../src/qmp/json';
 import { QmpSchema } from '../../../src/qmp/schema';
 import { noProgress } from '../../../src/migration/run/progressText';
-import type {
-  LocalMigrationRequest,
-  RunOutcome,
-  RunRecord,
-} from '../../../src/migration/run/types';
+import type { MigrationRequest, RunOutcome, RunRecord } from '../../../src/migration/run/types';
 import type {
   Capability,
   DeviceFacts,
@@ -97,7 +93,7 @@ export function snapshotOf(
   };
 }
 
-export function requestOf(patch: Partial<LocalMigrationRequest> = {}): LocalMigrationRequest {
+export function requestOf(patch: Partial<MigrationRequest> = {}): MigrationRequest {
   return {
     source: '/run/a.qmp',
     target: '/run/b.qmp',
@@ -117,7 +113,7 @@ export function runOf(
     sourceLabel: 'a',
     targetLabel: 'b',
     startedAt: 0,
-    progress: { ...noProgress, phase: 'transferring', ...progress },
+    progress: { ...noProgress, phase: 'transfer', ...progress },
     outcome: outcome && {
       kind: 'completed',
       owner: 'target',

@@ -288,7 +288,7 @@ describe('the rows of a migration', () => {
   for (const kind of outcomes) {
     it(`after a run that ended as "${kind}" tell how and what to do`, () => {
       const run = runOf(
-        { phase: 'done' },
+        { phase: 'ended' },
         {
           kind,
           headline: `It ended as ${kind}.`,

@@ -1,7 +1,8 @@
 import * as z from 'zod/mini';
 import { parseJson, type JsonValue } from '../../../qmp/json';
+import { methodNames } from '../../methods/names';
 import { printJson } from './printJson';
-import type { LocalMigrationRequest, RunOutcome } from '../types';
+import type { MigrationRequest, RunOutcome } from '../types';
 
 /** Raised when a program that knows only the older entries would do the wrong thing with them. */
 export const journalVersion = 1;
@@ -51,7 +52,11 @@ export type ChannelWhat =
   /** A directory of ours with the socket in it. */
   | { readonly transport: 'unix'; readonly directory: string }
   /** The name that both QEMUs were given with `getfd`. */
-  | { readonly transport: 'fd'; readonly name: string };
+  | { readonly transport: 'fd'; readonly name: string }
+  /** What the target was told to listen at. */
+  | { readonly transport: 'tcp'; readonly uri: string }
+  /** A saved guest; never removed. */
+  | { readonly transport: 'file'; readonly path: string };
 
 /**
  * What a run writes down. Those that announce something ("about to") are on disk before it is done, so
@@ -64,7 +69,7 @@ export type JournalEntry =
       readonly driver: Driver;
       readonly source: MachineIdentity;
       readonly target: MachineIdentity;
-      readonly request: LocalMigrationRequest;
+      readonly request: MigrationRequest;
       readonly guestRan: boolean;
     }
   /** Another process carries the run on. */
@@ -89,6 +94,8 @@ export type JournalEntry =
   | { readonly kind: 'migrate-refused' }
   | { readonly kind: 'phase'; readonly phase: string }
   | { readonly kind: 'cancel-asked' }
+  /** A person used a control; `detail`: with which values. */
+  | { readonly kind: 'control'; readonly control: string; readonly detail?: string | undefined }
   /** `taking`: about to send `stop`; `releasing`: about to send `cont`. */
   | {
       readonly kind: 'hold';
@@ -129,24 +136,61 @@ const machine = z.object({
   process: z.optional(processShape),
 });
 
+const optionsShape = z.object({
+  downtimeLimitMs: figure,
+  multifdChannels: figure,
+  multifdCompression: z.optional(z.string()),
+  xbzrle: z.optional(z.boolean()),
+  autoConverge: z.optional(z.boolean()),
+  dirtyLimitMegabytesPerSecond: figure,
+  postcopyAfterPass: figure,
+  postcopyPreempt: z.optional(z.boolean()),
+  holdSwitchover: z.optional(z.boolean()),
+  tcp: z.optional(z.object({ listen: z.string(), host: z.optional(z.string()) })),
+  file: z.optional(
+    z.object({
+      path: z.string(),
+      mappedRam: z.optional(z.boolean()),
+      passDescriptor: z.optional(z.boolean()),
+    }),
+  ),
+  cprSocket: z.optional(z.string()),
+  execCommand: z.optional(z.array(z.string())),
+  plainTcpConsent: z.optional(z.boolean()),
+  ignoreShared: z.optional(z.boolean()),
+});
+
 const requestShape = z.object({
   source: z.string(),
   target: z.string(),
-  transport: z.enum(['fd', 'unix']),
+  method: z.optional(z.enum(methodNames)),
+  transport: z.enum(['fd', 'unix', 'tcp']),
   backendTransfer: z.enum(['as-is', 'on', 'off']),
   maxBandwidthBytesPerSecond: z.optional(integer),
+  options: z.optional(optionsShape),
+  force: z.optional(z.object({ reason: z.string() })),
 });
 
 const request = z.pipe(
   requestShape,
-  z.transform(({ maxBandwidthBytesPerSecond: rate, ...rest }): LocalMigrationRequest => {
-    return rate === undefined ? rest : { ...rest, maxBandwidthBytesPerSecond: rate };
-  }),
+  // What is absent in JSON is absent here, too.
+  z.transform((read): MigrationRequest => withoutAbsent(read) as MigrationRequest),
 );
+
+/** Without the members that are `undefined`, at any depth of plain objects. */
+function withoutAbsent(value: object): object {
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([name, member]: [string, unknown]) => {
+      if (member === undefined) return [];
+      const isPlain = typeof member === 'object' && member !== null && !Array.isArray(member);
+      return [[name, isPlain ? withoutAbsent(member) : member]];
+    }),
+  );
+}
 
 const outcomeShape = z.object({
   kind: z.enum(['completed', 'refused', 'failed', 'cancelled', 'too-late-to-cancel', 'unknown']),
-  owner: z.enum(['source', 'target', 'nobody', 'unknown']),
+  owner: z.enum(['source', 'target', 'neither-yet', 'file', 'nobody', 'unknown']),
   guestRunning: z.optional(z.boolean()),
   sourceError: z.optional(z.string()),
   targetError: z.optional(z.string()),
@@ -179,6 +223,8 @@ const loanWhat = z.discriminatedUnion('type', [
 const channel = z.discriminatedUnion('transport', [
   z.object({ transport: z.literal('unix'), directory: z.string() }),
   z.object({ transport: z.literal('fd'), name: z.string() }),
+  z.object({ transport: z.literal('tcp'), uri: z.string() }),
+  z.object({ transport: z.literal('file'), path: z.string() }),
 ]);
 
 const stamp = { v: z.literal(journalVersion), at: z.number() };
@@ -202,6 +248,7 @@ const entry = z.discriminatedUnion('kind', [
   bare('migrate-refused'),
   z.extend(bare('phase'), { phase: z.string() }),
   bare('cancel-asked'),
+  z.extend(bare('control'), { control: z.string(), detail: z.optional(z.string()) }),
   z.extend(bare('hold'), {
     side,
     state: z.enum(['taking', 'taken', 'releasing', 'released']),

@@ -204,7 +204,9 @@ export class Journals {
   ): Promise<readonly MachineLock[]> {
     const taken: MachineLock[] = [];
     try {
-      for (const machine of machines) taken.push(await this.locks.take(machine, driver));
+      // One machine may be both sides, and has one lock.
+      const distinct = new Map(machines.map((machine) => [machine.key, machine]));
+      for (const machine of distinct.values()) taken.push(await this.locks.take(machine, driver));
       return taken;
     } catch (error) {
       await releaseAll(taken);

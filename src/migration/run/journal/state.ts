@@ -66,7 +66,7 @@ export function stateOf(entries: readonly StampedEntry[]): JournalState | undefi
     channel: undefined,
     incomingSent: false,
     migrateSent: false,
-    phase: 'preparing',
+    phase: 'prepare',
     cancelAsked: false,
     cancelReason: undefined,
     holds: { source: 'none', target: 'none' },
@@ -122,6 +122,7 @@ function apply(state: Mutable, entry: JournalEntry): void {
       state.heldBeforeCancel = entry.reason === 'asked-for';
       return;
     case 'continue-source':
+    case 'control':
       return;
     case 'gap':
       state.incomplete = true;
