@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../qmp/json';
+import type { JsonObject, JsonValue } from '../../qmp/json';
 import type { SideName } from '../run/journal/entries';
 import type { MigrationRequest } from '../run/types';
 import { methodOf } from './names';
@@ -18,7 +18,7 @@ export function plannedSettings(request: MigrationRequest, side: SideName): Plan
   const method = methodOf(request);
   const onSource = side === 'source';
   const capabilities: Record<string, boolean> = { 'return-path': true, events: true };
-  const parameters: JsonObject = {};
+  const parameters: Record<string, JsonValue> = {};
   if (options.multifdChannels !== undefined) {
     capabilities['multifd'] = true;
     parameters['multifd-channels'] = options.multifdChannels;
