@@ -1,7 +1,7 @@
 import type { JsonObject, JsonValue } from '../../qmp/json';
 import type { SideName } from '../run/journal/entries';
 import type { MigrationRequest } from '../run/types';
-import { methodOf } from './names';
+import { isOneSided, methodOf } from './names';
 
 /** What a run sets on one side before it begins, by QMP name. */
 export interface PlannedSettings {
@@ -17,7 +17,11 @@ export function plannedSettings(request: MigrationRequest, side: SideName): Plan
   const { options = {} } = request;
   const method = methodOf(request);
   const onSource = side === 'source';
-  const capabilities: Record<string, boolean> = { 'return-path': true, events: true };
+  // A file answers nothing: with a return path QEMU fails at the end, after all was written.
+  const capabilities: Record<string, boolean> = {
+    'return-path': !isOneSided(method),
+    events: true,
+  };
   const parameters: Record<string, JsonValue> = {};
   if (options.multifdChannels !== undefined) {
     capabilities['multifd'] = true;

@@ -41,14 +41,26 @@ export class BorrowedSettings {
 
   /** Turns capabilities on; those that are on already are left alone. */
   async enable(machine: MachineHandle, names: readonly string[]): Promise<void> {
+    await this.turn(machine, names, true);
+  }
+
+  /** Turns capabilities off; those that are off already, or not known, are left alone. */
+  async disable(machine: MachineHandle, names: readonly string[]): Promise<void> {
+    await this.turn(machine, names, false);
+  }
+
+  private async turn(
+    machine: MachineHandle,
+    wanted: readonly string[],
+    state: boolean,
+  ): Promise<void> {
     const states = new Map(
       machine.snapshot.facts?.capabilities.map(({ name, enabled }) => [name, enabled]),
     );
-    const off = names.filter((name) => states.get(name) === false);
-    if (off.length === 0) return;
-    await this.borrow(machine, { type: 'capabilities', names: off }, false, () =>
-      setCapabilities(machine, allOf(off, true)),
-    );
+    const names = wanted.filter((name) => states.get(name) === !state);
+    if (names.length === 0) return;
+    const what = { type: 'capabilities', names, ...(!state && { turnedOff: true }) } as const;
+    await this.borrow(machine, what, false, () => setCapabilities(machine, allOf(names, state)));
   }
 
   /**
@@ -141,8 +153,9 @@ async function putBackOne(loan: Loan): Promise<string | undefined> {
 async function giveBack({ machine, what, isOld }: Loan): Promise<string | undefined> {
   const facts = isOld ? await machine.refresh(['parameters', 'capabilities']) : undefined;
   if (what.type === 'capabilities') {
-    const names = facts === undefined ? what.names : what.names.filter((name) => isOn(facts, name));
-    if (names.length > 0) await setCapabilities(machine, allOf(names, false));
+    const before = what.turnedOff === true;
+    const names = what.names.filter((name) => facts === undefined || isOn(facts, name) !== before);
+    if (names.length > 0) await setCapabilities(machine, allOf(names, before));
     return undefined;
   }
   const { name, old, now } = what;

@@ -1,5 +1,5 @@
 import type { HelperLocation } from '../../fdpass/locate';
-import type { MachineHandle } from '../../vm/types';
+import type { MachineHandle, MachineId } from '../../vm/types';
 import type { ControlRequest } from './controls';
 import type { Journals } from './journal/journals';
 import type { MigrationRequest, RunProgress } from './types';
@@ -11,6 +11,8 @@ export interface RunContext {
   /** The same as `source` for methods with one machine. */
   readonly target: MachineHandle;
   readonly locateHelper: () => Promise<HelperLocation>;
+  /** A machine of the list, to ask whether it runs the same guest. */
+  readonly machineAt?: (id: MachineId) => MachineHandle | undefined;
   /** Where the run is written down; absent: nowhere. */
   readonly journals?: Journals | undefined;
   /** Told the run's name in the journals. */

@@ -78,6 +78,7 @@ export class Runs implements Disposable {
         source,
         target,
         locateHelper: this.options.locateHelper,
+        machineAt: (id) => this.options.registry.get(id),
         journals: this.options.journals,
         log: (line) => this.options.log?.(line),
       }),

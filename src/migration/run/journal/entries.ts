@@ -45,8 +45,12 @@ export type LoanWhat =
       readonly old: JsonValue;
       readonly now: JsonValue;
     }
-  /** They were off and were turned on. */
-  | { readonly type: 'capabilities'; readonly names: readonly string[] };
+  /** They were off and were turned on, or the other way round. */
+  | {
+      readonly type: 'capabilities';
+      readonly names: readonly string[];
+      readonly turnedOff?: boolean | undefined;
+    };
 
 export type ChannelWhat =
   /** A directory of ours with the socket in it. */
@@ -55,8 +59,15 @@ export type ChannelWhat =
   | { readonly transport: 'fd'; readonly name: string }
   /** What the target was told to listen at. */
   | { readonly transport: 'tcp'; readonly uri: string }
-  /** A saved guest; never removed. */
-  | { readonly transport: 'file'; readonly path: string };
+  /** A saved guest; removed only when a save that made it did not complete. */
+  | {
+      readonly transport: 'file';
+      readonly path: string;
+      /** The descriptor set that QEMU is given. */
+      readonly fdset?: number | undefined;
+      /** `device:inode` of the file that we made; absent before that, and for a restore. */
+      readonly made?: string | undefined;
+    };
 
 /**
  * What a run writes down. Those that announce something ("about to") are on disk before it is done, so
@@ -217,14 +228,23 @@ const outcome = z.pipe(
 
 const loanWhat = z.discriminatedUnion('type', [
   z.object({ type: z.literal('parameter'), name: z.string(), old: json, now: json }),
-  z.object({ type: z.literal('capabilities'), names: z.array(z.string()) }),
+  z.object({
+    type: z.literal('capabilities'),
+    names: z.array(z.string()),
+    turnedOff: z.optional(z.boolean()),
+  }),
 ]);
 
 const channel = z.discriminatedUnion('transport', [
   z.object({ transport: z.literal('unix'), directory: z.string() }),
   z.object({ transport: z.literal('fd'), name: z.string() }),
   z.object({ transport: z.literal('tcp'), uri: z.string() }),
-  z.object({ transport: z.literal('file'), path: z.string() }),
+  z.object({
+    transport: z.literal('file'),
+    path: z.string(),
+    fdset: z.optional(z.int()),
+    made: z.optional(z.string()),
+  }),
 ]);
 
 const stamp = { v: z.literal(journalVersion), at: z.number() };
