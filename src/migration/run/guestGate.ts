@@ -1,30 +1,341 @@
-import type { MachineHandle, MachineSnapshot } from '../../vm/types';
-import type { Journals } from './journal/journals';
+import { stat } from 'node:fs/promises';
+import type { MachineHandle, MachineId, MachineSnapshot, QemuProcess } from '../../vm/types';
+import { QmpClosedError } from '../../qmp/errors';
+import { isAlive, isSameProcess } from '../../vm/process';
+import { methodOf } from '../methods/names';
+import {
+  GuestProof,
+  placeOf,
+  type GateVerb,
+  type GateVerdict,
+  type GuestEvidence,
+  type OtherMachine,
+  type PastRun,
+} from './guestRules';
+import type { Driver, MachineIdentity } from './journal/entries';
+import type { Claim, Journals, ListedRun } from './journal/journals';
+import { identifyMachine, identityOf, isSameIdentity, isStillThere } from './journal/processes';
+import { Side } from './look';
+import type { SideView } from './ownership';
 
-/** Whether a person may continue or quit a machine now. */
-export interface GateVerdict {
-  readonly allowed: boolean;
-  /** One sentence: what is proven, or what is missing. */
-  readonly reason: string;
-  /** What to do, or to look at. */
-  readonly nextStep: string;
-}
+export type { GateVerb, GateVerdict } from './guestRules';
 
+/**
+ * What a person may do to a machine outside of a run. Beside the gate of a run (`gate.ts`) this is
+ * the only place that sends `cont` and `quit`, each time by a `GuestProof`, of which there is none
+ * without evidence.
+ */
 export interface GateSurroundings {
   /** All machines of the list, to ask whether another one runs the same guest. */
   readonly machines: readonly MachineSnapshot[];
+  /** To ask those machines anew; absent: what they said last has to do. */
+  readonly handleOf?: ((id: MachineId) => MachineHandle | undefined) | undefined;
   /** What past runs proved. */
   readonly journals?: Journals | undefined;
 }
 
-/** `continue`: `cont`; `quit`: end a QEMU whose guest lives elsewhere. */
-export type GateVerb = 'continue' | 'quit';
+/** A machine may not be continued or quit now; nothing was sent. */
+export class GuestRefusedError extends Error {
+  override readonly name = 'GuestRefusedError';
+  readonly verb: GateVerb;
+  readonly nextStep: string;
+
+  constructor(verb: GateVerb, { reason, nextStep }: GateVerdict) {
+    super(reason);
+    this.verb = verb;
+    this.nextStep = nextStep;
+  }
+}
+
+/** A QEMU took `quit` and is still there. */
+export class QuitHangsError extends Error {
+  override readonly name = 'QuitHangsError';
+  readonly label: string;
+  readonly pid: number | undefined;
+
+  constructor(label: string, pid: number | undefined) {
+    super(`${label} was told to quit, and is still there`);
+    this.label = label;
+    this.pid = pid;
+  }
+}
+
+/** How long a QEMU may take to end, ms: it writes its disks' caches out first. */
+const quitPatienceMs = 10_000;
+const quitLookMs = 50;
 
 /** Asks anew, sends nothing that changes anything. Never rejects. */
-export function judgeGuest(
-  _verb: GateVerb,
-  _machine: MachineHandle,
-  _around: GateSurroundings,
+export async function judgeGuest(
+  verb: GateVerb,
+  machine: MachineHandle,
+  around: GateSurroundings,
 ): Promise<GateVerdict> {
-  return Promise.resolve({ allowed: false, reason: 'Not built yet.', nextStep: '' });
+  const evidence = await gather(machine, around, false);
+  return GuestProof.of(verb, evidence).verdict;
+}
+
+/**
+ * Continues a guest that stands still.
+ *
+ * @throws {GuestRefusedError} nothing was sent
+ * @throws {MachineDrivenError | UnfinishedRunError | JournalUnavailableError} nothing was sent
+ * @throws {QmpError} QEMU refused, or did not answer
+ * @returns what allowed it
+ */
+export async function continueGuest(
+  machine: MachineHandle,
+  around: GateSurroundings,
+): Promise<string> {
+  return claimed(machine, around, async () => {
+    const proof = await prove('continue', machine, around);
+    await send(machine, proof);
+    await machine.refresh(['status', 'migration']);
+    return proof.why;
+  });
+}
+
+/**
+ * Ends a QEMU whose guest is elsewhere, and waits until its process is gone.
+ *
+ * @throws {GuestRefusedError} nothing was sent
+ * @throws {MachineDrivenError | UnfinishedRunError | JournalUnavailableError} nothing was sent
+ * @throws {QmpError} QEMU refused, or did not answer
+ * @throws {QuitHangsError} it was sent, and the process is still there
+ * @returns what allowed it
+ */
+export async function quitMachine(
+  machine: MachineHandle,
+  around: GateSurroundings,
+): Promise<string> {
+  return claimed(machine, around, async () => {
+    const proof = await prove('quit', machine, around);
+    const { process, label } = machine.snapshot;
+    await send(machine, proof).catch((error: unknown) => {
+      // QEMU may be gone before its answer is read.
+      if (!(error instanceof QmpClosedError)) throw error;
+    });
+    if (!(await hasEnded(machine, process))) throw new QuitHangsError(label, process?.pid);
+    return proof.why;
+  });
+}
+
+/** The one place where a person's `cont` and `quit` are sent. */
+async function send(machine: MachineHandle, proof: GuestProof): Promise<void> {
+  await machine.connection().execute(proof.command);
+}
+
+/** Keeps runs away from the machine meanwhile. */
+async function claimed<Result>(
+  machine: MachineHandle,
+  { journals }: GateSurroundings,
+  act: () => Promise<Result>,
+): Promise<Result> {
+  await machine.identify();
+  const claim: Claim | undefined = await journals?.claim(machine.snapshot, machine.snapshot);
+  try {
+    return await act();
+  } finally {
+    await claim?.release();
+  }
+}
+
+/** @throws {GuestRefusedError} */
+async function prove(
+  verb: GateVerb,
+  machine: MachineHandle,
+  around: GateSurroundings,
+): Promise<GuestProof> {
+  const evidence = await gather(machine, around, true);
+  const { verdict, proof } = GuestProof.of(verb, evidence);
+  if (proof === undefined) throw new GuestRefusedError(verb, verdict);
+  return proof;
+}
+
+async function hasEnded(
+  machine: MachineHandle,
+  process: QemuProcess | undefined,
+): Promise<boolean> {
+  const deadline = Date.now() + quitPatienceMs;
+  for (;;) {
+    const { state } = machine.snapshot;
+    const gone =
+      process === undefined
+        ? state.kind === 'lost' && state.reason.kind === 'qemu-quit'
+        : !(await isAlive(process));
+    if (gone) return true;
+    if (Date.now() > deadline) return false;
+    await new Promise((resolve) => setTimeout(resolve, quitLookMs));
+  }
+}
+
+/** Everything that the rules ask for. Never rejects. */
+async function gather(
+  machine: MachineHandle,
+  around: GateSurroundings,
+  isClaimed: boolean,
+): Promise<GuestEvidence> {
+  const process = await machine.identify().catch(() => undefined);
+  const view = await new Side(machine, process ?? machine.snapshot.process).look();
+  const { snapshot } = machine;
+  const past = await readPast(snapshot, around.journals, isClaimed).catch((error: unknown) => ({
+    ...nothing,
+    journalProblem: error instanceof Error ? error.message : String(error),
+  }));
+  const { partner, ...told } = past;
+  return { label: snapshot.label, view, ...told, others: await othersOf(machine, partner, around) };
+}
+
+interface Past extends Pick<
+  GuestEvidence,
+  'drivenBy' | 'unfinishedRun' | 'last' | 'journalProblem'
+> {
+  /** The other machine of the newest run. */
+  readonly partner: MachineIdentity | undefined;
+}
+
+const nothing: Past = { partner: undefined };
+
+/** What the journals say of the machine. */
+async function readPast(
+  snapshot: MachineSnapshot,
+  journals: Journals | undefined,
+  isClaimed: boolean,
+): Promise<Past> {
+  if (journals === undefined) return nothing;
+  const identity = await identifyMachine(snapshot);
+  const { runs } = await journals.list();
+  const ours = runs.filter(({ state: { begin } }) =>
+    [begin.source, begin.target].some((side) => isOneMachine(side, identity)),
+  );
+  const open = ours.find(({ state }) => !state.ended);
+  // Our own claim must not be taken for a run.
+  const holder = isClaimed ? undefined : await journals.driverOf(snapshot);
+  const driver = open?.drivenBy ?? holder;
+  const ended = ours.filter(({ state }) => state.ended);
+  const [newest] = ended;
+  return {
+    drivenBy: driver === undefined ? undefined : driverText(driver),
+    unfinishedRun: open?.id,
+    last: await lastKnown(ended, identity),
+    partner: newest && partnerIn(newest, identity),
+  };
+}
+
+/**
+ * The newest run whose end is known. After a later one of which nobody knows (set aside by hand) it
+ * counts only where it took the guest away: that is for good.
+ */
+async function lastKnown(
+  ended: readonly ListedRun[],
+  identity: MachineIdentity,
+): Promise<PastRun | undefined> {
+  const at = ended.findIndex(({ state }) => !['unknown', undefined].includes(state.outcome?.owner));
+  const known = ended[at];
+  if (known === undefined) return undefined;
+  const past = await pastRun(known, identity);
+  return at === 0 || placeOf(past) === 'elsewhere' ? past : undefined;
+}
+
+function driverText({ program, pid }: Driver): string {
+  return `${program} (pid ${pid})`;
+}
+
+async function pastRun({ id, state }: ListedRun, identity: MachineIdentity): Promise<PastRun> {
+  const { begin, channel, outcome } = state;
+  const isSource = isOneMachine(begin.source, identity);
+  const isTarget = isOneMachine(begin.target, identity);
+  const path = channel?.transport === 'file' ? channel.path : begin.request.options?.file?.path;
+  return {
+    id,
+    method: methodOf(begin.request),
+    role: isSource && isTarget ? 'both' : isSource ? 'source' : 'target',
+    owner: outcome?.owner ?? 'unknown',
+    partner: (isSource ? begin.target : begin.source).label,
+    file: path === undefined ? undefined : { path, exists: await hasContent(path) },
+  };
+}
+
+function partnerIn(
+  { state: { begin } }: ListedRun,
+  identity: MachineIdentity,
+): MachineIdentity | undefined {
+  return [begin.source, begin.target].find((side) => !isOneMachine(side, identity));
+}
+
+/** Whether both name one QEMU; by its process where that is known. */
+function isOneMachine(a: MachineIdentity, b: MachineIdentity): boolean {
+  if (a.process !== undefined && b.process !== undefined) {
+    return a.key === b.key || isSameIdentity(a.process, b.process);
+  }
+  const differ = a.uuid !== undefined && b.uuid !== undefined && a.uuid !== b.uuid;
+  return a.socket === b.socket && !differ;
+}
+
+async function hasContent(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
+  return found !== undefined && found.isFile() && found.size > 0;
+}
+
+/** Machines that may have the guest too, each asked anew where that can be done. */
+async function othersOf(
+  machine: MachineHandle,
+  partner: MachineIdentity | undefined,
+  around: GateSurroundings,
+): Promise<readonly OtherMachine[]> {
+  const { snapshot } = machine;
+  const uuid = uuidOf(snapshot);
+  const found: OtherMachine[] = [];
+  let partnerSeen = partner === undefined;
+  for (const other of around.machines) {
+    if (other.id === snapshot.id || isSameQemu(other, snapshot)) continue;
+    const isPartner = partner !== undefined && (await isMachine(other, partner));
+    if (!isPartner && (uuid === undefined || uuidOf(other) !== uuid)) continue;
+    partnerSeen ||= isPartner;
+    const view = await viewOf(other, around);
+    found.push({ label: other.label, view, kinship: isPartner ? 'partner' : 'uuid' });
+  }
+  if (!partnerSeen && partner !== undefined) {
+    const isThere = partner.process === undefined || (await isStillThere(partner.process));
+    const view: SideView = { kind: isThere ? 'silent' : 'gone' };
+    found.push({ label: partner.label, view, kinship: 'partner' });
+  }
+  return found;
+}
+
+async function isMachine(snapshot: MachineSnapshot, identity: MachineIdentity): Promise<boolean> {
+  const { process, socketPath } = snapshot;
+  if (process !== undefined && identity.process !== undefined) {
+    return isSameIdentity(await identityOf(process), identity.process);
+  }
+  return socketPath === identity.socket;
+}
+
+async function viewOf(
+  snapshot: MachineSnapshot,
+  { handleOf }: GateSurroundings,
+): Promise<SideView> {
+  const handle = handleOf?.(snapshot.id);
+  if (handle !== undefined) return new Side(handle, handle.snapshot.process).look();
+  const { process, state, facts } = snapshot;
+  if (process !== undefined && !(await isAlive(process))) return { kind: 'gone' };
+  const isFresh = facts?.failures.status === undefined && facts?.failures.migration === undefined;
+  if (state.kind !== 'ready' || facts === undefined || !isFresh) return { kind: 'silent' };
+  const status = facts.migration['status'];
+  return {
+    kind: 'answered',
+    runState: facts.runState,
+    migrationStatus: typeof status === 'string' ? status : undefined,
+  };
+}
+
+/** Two monitors of one QEMU are one machine. */
+function isSameQemu(a: MachineSnapshot, b: MachineSnapshot): boolean {
+  return a.process !== undefined && b.process !== undefined && isSameProcess(a.process, b.process);
+}
+
+/** As QEMU told it, else as its command line says. */
+function uuidOf({ facts, process }: MachineSnapshot): string | undefined {
+  if (facts !== undefined) return facts.uuid;
+  const at = process?.args.findIndex((argument) => /^--?uuid$/.test(argument)) ?? -1;
+  return at === -1 ? undefined : process?.args[at + 1]?.toLowerCase();
 }

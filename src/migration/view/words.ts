@@ -14,6 +14,7 @@ import { HelperMissingError } from '../methods/descriptorPair';
 import { TargetDeviceError } from '../methods/targetDevices';
 import { PairsNotSavedError } from '../pair/pairs';
 import { RunRefusedError } from '../run/checks';
+import { GuestRefusedError, QuitHangsError } from '../run/guestGate';
 import { explainJournal } from './journalWords';
 import { BackendTransferError } from '../settings/backendTransfer';
 import { sentence } from './sentence';
@@ -68,6 +69,10 @@ function explainOurs(error: unknown): Explanation {
   if (error instanceof RunRefusedError) {
     return { headline: error.reasons.join(' '), nextStep: error.nextStep };
   }
+  if (error instanceof GuestRefusedError) {
+    return { headline: error.message, nextStep: error.nextStep };
+  }
+  if (error instanceof QuitHangsError) return explainQuitHangs(error);
   if (error instanceof BackendTransferError) return explainBackendTransfer(error);
   if (error instanceof HelperMissingError) return { headline: error.location.sentence };
   if (error instanceof FdPassError) return explainFdPass(error);
@@ -188,6 +193,14 @@ export function closeText(reason: CloseReason): string {
     case 'io-error':
       return `The connection failed: ${reason.message} (${reason.code}).`;
   }
+}
+
+function explainQuitHangs({ label, pid }: QuitHangsError): Explanation {
+  return {
+    headline: `${label} was told to quit, and is still there${pid === undefined ? '' : ` (pid ${pid})`}.`,
+    detail: 'It may still be writing to its disks.',
+    nextStep: 'Look again in a while.',
+  };
 }
 
 function explainBackendTransfer(error: BackendTransferError): Explanation {

@@ -122,6 +122,11 @@ export class Journals {
     };
   }
 
+  /** Who has the machine in a run now, as its lock says. */
+  async driverOf(machine: MachineSnapshot): Promise<Driver | undefined> {
+    return this.locks.holder(await identifyMachine(machine));
+  }
+
   /** Every journal that is there; damaged ones without a living driver are set aside. */
   async list(): Promise<JournalList> {
     const runs: ListedRun[] = [];
