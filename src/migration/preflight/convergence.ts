@@ -1,4 +1,5 @@
 import { switchoverEstimateBytesPerSecond } from '../run/candidates';
+import { bytesInPause, longestPauseMs, pauseFor, pauseToAllow } from '../run/pauseMath';
 import { formatBytes, formatDurationMs, formatRate } from '../settings/units';
 import { effectiveBandwidth, numberOf, quickest } from './pace';
 import { isOn, setting, switching, type Finding, type PreflightInput } from './types';
@@ -35,7 +36,7 @@ export function convergenceFinding(input: PreflightInput, rate: DirtyRate): Find
   // What one host copies at least, as measured.
   const bandwidth = Number(limit === 0n ? switchoverEstimateBytesPerSecond : limit);
   const pauseMs = Number(numberOf(input.source.facts, 'downtime-limit') ?? 300n);
-  const fits = (bandwidth * pauseMs) / 1000;
+  const fits = bytesInPause(bandwidth, pauseMs);
   const dirty = rate.bytesPerSecond;
   const numbers = `The guest wrote to ${formatBytes(dirty)} in one second; ${limit === 0n ? 'about ' : ''}${formatRate(bandwidth)} are copied, and ${formatBytes(Math.floor(fits))} fit into the pause of ${formatDurationMs(pauseMs)}.`;
   if (dirty <= fits) {
@@ -89,7 +90,7 @@ function remedy(
     };
     return { what, why: numbers, nextStep: `${fix.title}: QEMU then slows the guest down.`, fix };
   }
-  const neededMs = Math.ceil((dirty / bandwidth) * 1000 * 1.2);
+  const neededMs = pauseToAllow(pauseFor(dirty, bandwidth)) ?? longestPauseMs;
   const fix = {
     title: `Set downtime-limit to ${formatDurationMs(neededMs)}`,
     source: setting({ 'downtime-limit': neededMs }),
