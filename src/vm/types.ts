@@ -128,6 +128,8 @@ export interface MachineHandle {
   connection(): QmpConnection;
   /** Reads the named parts again (all by default). @throws {NotConnectedError} */
   refresh(parts?: readonly FactPart[]): Promise<VmFacts>;
+  /** Connects now instead of at the next attempt. @throws {QmpConnectError} */
+  connect(): Promise<void>;
   /** Finds the process behind the socket anew; `undefined` where `/proc` does not tell. */
   identify(): Promise<QemuProcess | undefined>;
   /** While held, and while a migration runs, `query-migrate` is polled. */

@@ -461,6 +461,7 @@ function holdBack(machine: MachineHandle, until: Promise<unknown>): MachineHandl
     onEvent: machine.onEvent,
     refresh: (parts): Promise<VmFacts> => machine.refresh(parts),
     identify: () => machine.identify(),
+    connect: () => machine.connect(),
     watch: () => machine.watch(),
   } satisfies Partial<MachineHandle>;
   return {

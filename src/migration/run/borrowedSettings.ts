@@ -6,6 +6,7 @@ import type { MachineHandle, VmFacts } from '../../vm/types';
 import { setCapabilities } from '../settings/capabilities';
 import { setParameter } from '../settings/parameters';
 import { sameValue } from '../settings/values';
+import type { Gate } from './gate';
 import type { LoanWhat, SideName } from './journal/entries';
 import { noRecorder, type Recorder } from './journal/recorder';
 import type { OpenLoan } from './journal/state';
@@ -23,6 +24,7 @@ export class BorrowedSettings {
   private readonly loans: Loan[] = [];
   private readonly sides: Readonly<Record<SideName, MachineHandle>>;
   private readonly recorder: Recorder;
+  private readonly gate: Pick<Gate, 'check'> | undefined;
   private nextLoan = 1;
 
   constructor(
@@ -30,7 +32,9 @@ export class BorrowedSettings {
     recorder: Recorder = noRecorder,
     /** What an earlier driver of the same run borrowed. */
     earlier: readonly OpenLoan[] = [],
+    gate?: Pick<Gate, 'check'>,
   ) {
+    this.gate = gate;
     this.sides = sides;
     this.recorder = recorder;
     for (const loan of earlier) {
@@ -39,20 +43,25 @@ export class BorrowedSettings {
     }
   }
 
-  /** Turns capabilities on; those that are on already are left alone. */
-  async enable(machine: MachineHandle, names: readonly string[]): Promise<void> {
-    await this.turn(machine, names, true);
+  /**
+   * Turns capabilities on; those that are on already are left alone.
+   *
+   * @param always put back after a completed run too
+   */
+  async enable(machine: MachineHandle, names: readonly string[], always = false): Promise<void> {
+    await this.turn(machine, names, true, always);
   }
 
   /** Turns capabilities off; those that are off already, or not known, are left alone. */
   async disable(machine: MachineHandle, names: readonly string[]): Promise<void> {
-    await this.turn(machine, names, false);
+    await this.turn(machine, names, false, false);
   }
 
   private async turn(
     machine: MachineHandle,
     wanted: readonly string[],
     state: boolean,
+    always: boolean,
   ): Promise<void> {
     const states = new Map(
       machine.snapshot.facts?.capabilities.map(({ name, enabled }) => [name, enabled]),
@@ -60,7 +69,7 @@ export class BorrowedSettings {
     const names = wanted.filter((name) => states.get(name) === !state);
     if (names.length === 0) return;
     const what = { type: 'capabilities', names, ...(!state && { turnedOff: true }) } as const;
-    await this.borrow(machine, what, false, () => setCapabilities(machine, allOf(names, state)));
+    await this.borrow(machine, what, always, () => setCapabilities(machine, allOf(names, state)));
   }
 
   /**
@@ -91,6 +100,9 @@ export class BorrowedSettings {
     always: boolean,
     change: () => Promise<unknown>,
   ): Promise<void> {
+    this.gate?.check(
+      what.type === 'parameter' ? 'migrate-set-parameters' : 'migrate-set-capabilities',
+    );
     const side = machine === this.sides.source ? 'source' : 'target';
     const loan: OpenLoan = { loan: this.nextLoan++, side, always, what };
     this.loans.push({ ...loan, machine, isOld: false });

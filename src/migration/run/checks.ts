@@ -6,6 +6,7 @@ import { formatBytes } from '../settings/units';
 import { isBackendTransferParameter } from '../settings/backendTransfer';
 import { checkBackendTransfer } from './backendTransferChecks';
 import { inventoryObstacles, type Inventories } from './inventoryChecks';
+import type { MethodFacts } from './methodChecks';
 import { readMigrationInfo, stageOf } from './migrationInfo';
 import type { Obstacle } from './obstacle';
 import type { MigrationRequest } from './types';
@@ -35,6 +36,7 @@ export function checkBeforeRun(
   source: MachineHandle,
   target: MachineHandle,
   inventories?: Inventories,
+  _facts?: MethodFacts,
 ): void {
   const findings = findObstacles(request, source.snapshot, target.snapshot, inventories);
   const [first] = findings;

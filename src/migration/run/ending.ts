@@ -1,12 +1,14 @@
-import type { MachineHandle } from '../../vm/types';
 import { untilReady } from '../../vm/ready';
 import type { Channel } from '../methods/channel';
+import { explain } from '../view/words';
 import type { BorrowedSettings } from './borrowedSettings';
 import type { Followed } from './follow';
+import type { Gate } from './gate';
 import type { Recorder } from './journal/recorder';
 import type { Side } from './look';
 import { outcomeOfFailedStart, outcomeOfRun } from './outcome';
-import { mayContinueSource, type SideView } from './ownership';
+import { Proof, type SideView } from './ownership';
+import type { PostcopyRecovery } from './postcopyRecovery';
 import type { MigrationRequest, RunOutcome, RunProgress } from './types';
 
 /** What both ends of a run need: of one that we began, and of one that we took up. */
@@ -15,6 +17,8 @@ export interface Ending {
   readonly sides: { readonly source: Side; readonly target: Side };
   readonly borrowed: BorrowedSettings;
   readonly channel: Channel | undefined;
+  readonly gate: Gate;
+  readonly recovery?: PostcopyRecovery | undefined;
   readonly recorder: Recorder;
   readonly report: (patch: Partial<RunProgress>) => void;
   readonly log: (line: string) => void;
@@ -32,19 +36,36 @@ export async function endRun(
   if (revive && (await continueSource(ending, sourceView, followed.target))) {
     sourceView = await sides.source.look();
   }
-  const lostSight = followed.end.kind === 'lost-sight';
+  const { kind } = followed.end;
+  const lostSight = kind === 'lost-sight' || kind === 'interrupted';
   await channel?.close();
+  if (kind !== 'interrupted') await ending.recovery?.close();
   const happened = followed.end.kind === 'completed';
   // What a migration holds cannot be put back while we have lost sight of it.
   const notPutBack = lostSight ? [] : await borrowed.putBack(happened ? 'always' : 'all');
-  ending.report({ phase: 'ended' });
-  return outcomeOfRun({
+  const outcome = outcomeOfRun({
     followed: { ...followed, source: sourceView },
     sides,
     notPutBack,
     ranBefore,
     maxBandwidth: request.maxBandwidthBytesPerSecond,
   });
+  return conclude(ending, withArrivalError(outcome, followed));
+}
+
+/** The last state, and the lamp with it. */
+function conclude({ gate, report }: Ending, outcome: RunOutcome): RunOutcome {
+  gate.enter(outcome.kind === 'unknown' ? 'needs-you' : 'ended');
+  report({ owner: outcome.owner });
+  return outcome;
+}
+
+/** A target that came up and could not be told to listen: why, in its own words. */
+function withArrivalError(outcome: RunOutcome, { arrivalError }: Followed): RunOutcome {
+  if (arrivalError === undefined) return outcome;
+  const { headline, detail } = explain(arrivalError);
+  const details = [headline, ...(detail === undefined ? [] : [detail]), ...outcome.details];
+  return { ...outcome, details };
 }
 
 export interface FailedStartEnding {
@@ -60,15 +81,17 @@ export async function endFailedStart(
   { error, targetListens }: FailedStartEnding,
 ): Promise<RunOutcome> {
   const { sides, channel, borrowed } = ending;
-  ending.report({ phase: 'settle' });
+  ending.gate.enter('settle');
   await channel?.close();
   // A helper that failed half-way costs the connections, not the QEMUs.
   await Promise.all([sides.source, sides.target].map(({ machine }) => untilReady(machine)));
   const source = await sides.source.look();
   const target = await sides.target.look();
   const notPutBack = await borrowed.putBack('all');
-  ending.report({ phase: 'ended' });
-  return outcomeOfFailedStart({ error, source, target, sides, notPutBack, targetListens });
+  return conclude(
+    ending,
+    outcomeOfFailedStart({ error, source, target, sides, notPutBack, targetListens }),
+  );
 }
 
 /**
@@ -76,17 +99,16 @@ export async function endFailedStart(
  * if the target's process is proven gone.
  */
 async function continueSource(
-  { sides, recorder, log }: Ending,
+  { gate, recorder, log }: Ending,
   sourceView: SideView,
   targetView: SideView,
 ): Promise<boolean> {
-  if (sourceView.kind !== 'answered' || sourceView.runState.running) return false;
-  const standing = sourceView.runState.status === 'postmigrate';
-  if (!standing || !mayContinueSource(targetView)) return false;
-  const machine: MachineHandle = sides.source.machine;
+  if (sourceView.kind !== 'answered' || sourceView.runState.status !== 'postmigrate') return false;
+  const proof = Proof.continueSource(sourceView, targetView);
+  if (proof === undefined) return false;
   try {
     await recorder.record({ kind: 'continue-source' });
-    await machine.connection().execute('cont', {}, { timeoutMs: 5000 });
+    await gate.sendProven('cont', proof, { timeoutMs: 5000 });
     return true;
   } catch (error) {
     log(`cont on the source: ${String(error)}`);

@@ -1,5 +1,7 @@
 import { QmpCommandError } from '../../qmp/errors';
 import type { Disposable } from '../../qmp/emitter';
+import type { Arrival } from './arrival';
+import type { Gate } from './gate';
 import { Hold, type EarlierHold } from './hold';
 import { noRecorder, type Recorder } from './journal/recorder';
 import type { Side } from './look';
@@ -8,10 +10,14 @@ import {
   canBeCancelled,
   isHandingOver,
   isPostcopy,
+  Proof,
   type Answered,
   type SideView,
 } from './ownership';
-import type { RunPhase, RunProgress } from './types';
+import type { PostcopyRecovery } from './postcopyRecovery';
+import { isSettled, type FollowEnd } from './settled';
+import { stateSeen } from './states';
+import type { RunProgress } from './types';
 
 /** How often both sides are asked while nothing is heard of them. */
 const intervalMs = 200;
@@ -19,14 +25,8 @@ const intervalMs = 200;
 const settleMs = 15_000;
 /** How long nobody may answer before we say that we cannot find out. */
 const silenceMs = 60_000;
-
-/** How the source's side of the migration ended. */
-export type FollowEnd =
-  | { readonly kind: 'completed' | 'failed' | 'cancelled' }
-  /** The source's process ended before it told. */
-  | { readonly kind: 'source-gone' }
-  /** Nobody answered for a minute, or somebody told us to stop watching. */
-  | { readonly kind: 'lost-sight' };
+/** How long a cancel may be without effect before it is said to hang. */
+const cancelHangsMs = 5000;
 
 export type CancelReason = 'asked-for' | 'target-gone';
 
@@ -43,9 +43,12 @@ export interface Followed {
    * stopped it, or the target was held before the cancel.
    */
   readonly guestStayed: boolean;
+  /** Why the target could not be made to listen, where it comes up only during the run. */
+  readonly arrivalError?: unknown;
 }
 
 export interface FollowOptions {
+  readonly gate: Gate;
   /** Aborted when the user wants to cancel. */
   readonly cancel: AbortSignal;
   /** Aborted when nobody is to watch any more; both QEMUs are left as they are. */
@@ -55,6 +58,13 @@ export interface FollowOptions {
   readonly recorder?: Recorder;
   /** What an earlier driver did, for a run that is taken up in the middle. */
   readonly earlier?: EarlierCourse;
+  /** Stand still before the switchover until told to go on. */
+  readonly holdSwitchover?: boolean;
+  /** Start postcopy by itself after that pass over memory. */
+  readonly postcopyAfterPass?: number | undefined;
+  /** For a target that comes up only after the source began. */
+  readonly arrival?: Arrival | undefined;
+  readonly recovery?: PostcopyRecovery | undefined;
 }
 
 /** As far as a run had come when its driver ended. */
@@ -76,24 +86,32 @@ export interface EarlierCourse {
  * 4. What was held is continued in the end, on proof: the target if the source completed nevertheless.
  */
 export class Follower {
+  readonly hold: Hold;
   private readonly source: Side;
   private readonly target: Side;
   private readonly options: FollowOptions;
-  private readonly hold: Hold;
   private readonly recorder: Recorder;
+  private lastAnswer: { readonly atMs: number; readonly view: Answered | undefined };
   private cancelReason: CancelReason | undefined;
+  private cancelSentAtMs: number | undefined;
   private tooLate = false;
+  private postcopyStarted = false;
   private guestStayed: boolean;
+  private arrivalError: unknown;
+  private turn: Promise<unknown> = Promise.resolve();
   private readonly witnesses: readonly Disposable[];
+  private wake: () => void = () => undefined;
 
   /** Begins to watch the source; to be made before `migrate` is sent. */
   constructor(source: Side, target: Side, options: FollowOptions) {
     this.source = source;
     this.target = target;
     this.options = options;
-    const { earlier, recorder = noRecorder, log } = options;
+    const { earlier, recorder = noRecorder, log, gate, arrival } = options;
     this.recorder = recorder;
-    this.hold = new Hold(source, target, { log, recorder }, earlier?.hold);
+    this.lastAnswer = { atMs: Date.now(), view: undefined };
+    const isUnheard = (): boolean => arrival !== undefined && !arrival.wasTold();
+    this.hold = new Hold(source, target, { log, recorder, gate, isUnheard }, earlier?.hold);
     this.cancelReason = earlier?.cancelReason;
     const { machine } = source;
     this.guestStayed =
@@ -121,12 +139,31 @@ export class Follower {
     for (const witness of this.witnesses) witness.dispose();
   }
 
+  /** What the source said last; `undefined` before its first answer. */
+  get lastSeen(): Answered | undefined {
+    return this.lastAnswer.view;
+  }
+
+  /** Does something between two looks, never during one. */
+  exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.turn.then(work);
+    this.turn = done.catch(() => undefined);
+    void this.turn.then(() => this.wake());
+    return done;
+  }
+
+  /** The channel was cut on a person's word: what comes of it is the end of a cancel. */
+  noteCancel(): void {
+    this.cancelReason ??= 'asked-for';
+    this.cancelSentAtMs ??= Date.now();
+  }
+
   async follow(): Promise<Followed> {
     const asked = (): void => this.recorder.jot({ kind: 'cancel-asked' });
     if (this.options.cancel.aborted) asked();
     else this.options.cancel.addEventListener('abort', asked, { once: true });
     const end = await this.untilSourceEnds();
-    if (end.kind !== 'lost-sight') this.options.report({ phase: 'settle' });
+    if (end.kind !== 'lost-sight' && end.kind !== 'interrupted') this.options.gate.enter('settle');
     const views = await this.untilSettled(end);
     this.dispose();
     return {
@@ -136,31 +173,36 @@ export class Follower {
       cancelCameTooLate: this.tooLate || (end.kind === 'completed' && this.options.cancel.aborted),
       cancelReason: this.cancelReason,
       guestStayed: this.guestStayed,
+      arrivalError: this.arrivalError,
     };
   }
 
   private async untilSourceEnds(): Promise<FollowEnd> {
-    let lastAnswer = Date.now();
     for (;;) {
       if (this.options.detach.aborted) return { kind: 'lost-sight' };
-      const source = await this.source.look();
-      if (source.kind === 'gone') return { kind: 'source-gone' };
-      if (source.kind === 'silent') {
-        this.options.report({ note: `${this.source.label} does not answer.` });
-        if (Date.now() - lastAnswer > silenceMs) return { kind: 'lost-sight' };
-      } else {
-        lastAnswer = Date.now();
-        const end = await this.endOf(source);
-        if (end !== undefined) return end;
-        this.hold.observe(source);
-        this.reportProgress(source, this.source.info);
-        if (this.options.cancel.aborted) await this.tryCancel(source);
-        else if (stageOf(source.migrationStatus) === 'paused-before-switchover') {
-          await this.decideSwitchover();
-        }
-      }
+      const end = await this.exclusively(() => this.step());
+      if (end !== undefined) return end;
       await this.pause();
     }
+  }
+
+  /** One look, and what is to be done about it. */
+  private async step(): Promise<FollowEnd | undefined> {
+    const { gate, report } = this.options;
+    const source = await this.source.look();
+    if (source.kind === 'gone') return { kind: 'source-gone' };
+    if (source.kind === 'silent') {
+      report({ note: `${this.source.label} does not answer.`, cancelHangs: this.cancelHangs() });
+      const isLost = Date.now() - this.lastAnswer.atMs > silenceMs;
+      return isLost ? { kind: 'lost-sight' } : undefined;
+    }
+    this.lastAnswer = { atMs: Date.now(), view: source };
+    gate.enter(stateSeen(gate.state, source, this.cancelReason !== undefined));
+    const end = await this.endOf(source);
+    if (end !== undefined) return end;
+    this.hold.observe(source);
+    this.reportProgress(this.source.info);
+    return this.act(source);
   }
 
   /** The end, if the source's answer is one. */
@@ -179,39 +221,109 @@ export class Follower {
     return lost ? { kind: 'failed' } : undefined;
   }
 
-  private reportProgress(source: Answered, info: MigrationInfo): void {
+  /** What the state of the run asks for. */
+  private async act(source: Answered): Promise<FollowEnd | undefined> {
+    const wantsCancel = this.options.cancel.aborted;
+    const { state } = this.options.gate;
+    switch (state) {
+      case 'transfer':
+        if (wantsCancel) await this.tryCancel(source);
+        else {
+          await this.bringTargetIn(source);
+          await this.startPostcopyByRule(this.source.info);
+        }
+        return undefined;
+      case 'held':
+        if (wantsCancel) await this.tryCancel(source);
+        else await this.decideSwitchover(source);
+        return undefined;
+      case 'cancel':
+        if (wantsCancel) await this.tryCancel(source);
+        return undefined;
+      case 'switch-over':
+      case 'postcopy':
+        if (wantsCancel) this.tooLate = true;
+        return undefined;
+      case 'interrupted':
+        if (wantsCancel) this.tooLate = true;
+        return this.recoverPostcopy();
+      case 'plan':
+      case 'preflight':
+      case 'prepare':
+      case 'settle':
+      case 'needs-you':
+      case 'ended':
+        return undefined;
+    }
+  }
+
+  private reportProgress(info: MigrationInfo): void {
+    const { parameters = {} } = this.source.lastSeen().facts ?? {};
     this.options.report({
       ...progressOf(info),
-      phase: this.phaseOf(source),
+      downtimeLimitMs: figureOf(parameters['downtime-limit']),
+      maxBandwidthBytesPerSecond: figureOf(parameters['max-bandwidth']),
+      cancelHangs: this.cancelHangs(),
       note: this.noteOf(info),
     });
   }
 
-  private phaseOf(source: Answered): RunPhase {
-    if (this.cancelReason !== undefined) return 'cancel';
-    const stage = stageOf(source.migrationStatus);
-    const switching = stage === 'paused-before-switchover' || isHandingOver(source);
-    return switching ? 'switch-over' : 'transfer';
+  private cancelHangs(): boolean {
+    return this.cancelSentAtMs !== undefined && Date.now() - this.cancelSentAtMs > cancelHangsMs;
   }
 
   private noteOf(info: MigrationInfo): string | undefined {
     if (this.tooLate) {
-      return 'Too late to cancel: the guest is being handed over. Waiting for the target.';
+      return isPostcopy(info.status)
+        ? 'Too late to cancel: the guest runs on the target already.'
+        : 'Too late to cancel: the guest is being handed over. Waiting for the target.';
     }
-    if (info.status === 'postcopy-paused') {
-      return 'Postcopy is interrupted and waits for "migrate-recover" on the target.';
-    }
+    if (this.cancelHangs()) return 'The cancel has no effect yet; "yank" cuts the channel.';
+    if (info.status === 'postcopy-paused') return this.options.recovery?.note;
+    const { arrival } = this.options;
+    if (arrival !== undefined && !arrival.wasTold()) return `Waiting for ${this.target.label}.`;
     return stageOf(info.status) === 'ending' ? 'The source takes the guest back.' : undefined;
   }
 
+  /** A target that comes up only now is told to listen. */
+  private async bringTargetIn(source: Answered): Promise<void> {
+    const { arrival, log } = this.options;
+    if (arrival === undefined || arrival.wasTold() || this.arrivalError !== undefined) return;
+    try {
+      await arrival.step();
+    } catch (error) {
+      log(`the target cannot take the guest: ${String(error)}`);
+      this.arrivalError = error;
+      if (!arrival.wasTold()) await this.cancelFor('target-gone', source, true);
+    }
+  }
+
+  private async startPostcopyByRule({ pass }: MigrationInfo): Promise<void> {
+    const after = this.options.postcopyAfterPass;
+    if (this.postcopyStarted || after === undefined || pass === undefined || pass <= after) return;
+    this.postcopyStarted = true;
+    await this.send('migrate-start-postcopy', {});
+  }
+
   /** `pause-before-switchover` was on: here nothing is lost yet, whichever way it goes. */
-  private async decideSwitchover(): Promise<void> {
+  private async decideSwitchover(source: Answered): Promise<void> {
     const target = await this.target.look();
     if (target.kind === 'gone') {
       this.options.log('the target is gone before the switchover');
-      await this.recorder.record({ kind: 'cancel', reason: 'target-gone' });
-      await this.sendCancel('target-gone');
-    } else await this.send('migrate-continue', { state: 'pre-switchover' });
+      await this.cancelFor('target-gone', source, true);
+    } else if (this.options.holdSwitchover !== true) await this.releaseSwitchover();
+  }
+
+  /** Lets a source that stands before the switchover go on. */
+  releaseSwitchover(): Promise<void> {
+    return this.send('migrate-continue', { state: 'pre-switchover' });
+  }
+
+  private async recoverPostcopy(): Promise<FollowEnd | undefined> {
+    const { recovery } = this.options;
+    if (recovery === undefined) return undefined;
+    const state = await recovery.step();
+    return state === 'given-up' ? { kind: 'interrupted' } : undefined;
   }
 
   /** One attempt; made again as long as the source does not show that it took the cancel. */
@@ -230,18 +342,38 @@ export class Follower {
     this.tooLate = false;
     // Should the source hand over in this very moment, its events take this back.
     this.guestStayed = true;
-    await this.sendCancel('asked-for');
+    await this.sendCancel('asked-for', Proof.cancel(source, true));
   }
 
-  private async sendCancel(reason: CancelReason): Promise<void> {
+  private async cancelFor(
+    reason: CancelReason,
+    source: Answered,
+    isTargetHeld: boolean,
+  ): Promise<void> {
+    await this.recorder.record({ kind: 'cancel', reason });
+    await this.sendCancel(reason, Proof.cancel(source, isTargetHeld));
+  }
+
+  private async sendCancel(reason: CancelReason, proof: Proof | undefined): Promise<void> {
+    if (proof === undefined) return;
     this.cancelReason = reason;
-    this.options.report({ phase: 'cancel' });
-    await this.send('migrate_cancel', {});
+    this.cancelSentAtMs ??= Date.now();
+    const { gate, log } = this.options;
+    gate.enter('cancel');
+    try {
+      await gate.sendProven('migrate_cancel', proof, { timeoutMs: 5000 });
+    } catch (error) {
+      // What QEMU made of it shows in its status.
+      log(`migrate_cancel: ${error instanceof QmpCommandError ? error.desc : String(error)}`);
+    }
   }
 
-  private async send(command: string, args: Record<string, string>): Promise<void> {
+  private async send(
+    command: 'migrate-continue' | 'migrate-start-postcopy',
+    args: Record<string, string>,
+  ): Promise<void> {
     try {
-      await this.source.machine.connection().execute(command, args, { timeoutMs: 5000 });
+      await this.options.gate.send('source', command, args, { timeoutMs: 5000 });
     } catch (error) {
       // What QEMU made of it shows in its status.
       const text = error instanceof QmpCommandError ? error.desc : String(error);
@@ -271,6 +403,7 @@ export class Follower {
         for (const listener of listening) listener.dispose();
         this.options.cancel.removeEventListener('abort', done);
         this.options.detach.removeEventListener('abort', done);
+        this.wake = () => undefined;
         resolve();
       };
       const timer = setTimeout(done, ms);
@@ -279,6 +412,7 @@ export class Follower {
           if (name === 'MIGRATION') done();
         }),
       );
+      this.wake = done;
       if (!this.options.cancel.aborted) this.options.cancel.addEventListener('abort', done);
       this.options.detach.addEventListener('abort', done);
     });
@@ -290,42 +424,8 @@ function hasLeft(status: string | undefined): boolean {
   return stage === 'point-of-no-return' || stage === 'completed';
 }
 
-function isSettled(
-  { kind }: FollowEnd,
-  source: SideView,
-  target: SideView,
-  guestStayed: boolean,
-): boolean {
-  if (kind === 'lost-sight') return true;
-  if (kind === 'completed') {
-    // QEMU says "completed" a moment before the source has its last run state.
-    if (source.kind === 'answered' && !isSteady(source)) return false;
-    return target.kind === 'gone' || (isAtRest(target) && !isWaiting(target));
-  }
-  if (source.kind === 'gone') return isAtRest(target);
-  if (source.kind !== 'answered') return false;
-  if (isPostcopy(source.migrationStatus)) return target.kind === 'gone';
-  // A guest that left may still start on the target.
-  return isSteady(source) && (guestStayed || isAtRest(target));
-}
-
-/** The target's side of the migration has come to an end, of whatever kind. */
-function isAtRest(target: SideView): boolean {
-  if (target.kind !== 'answered') return target.kind === 'gone';
-  const { migrationStatus } = target;
-  return (
-    ['completed', 'failed'].includes(stageOf(migrationStatus)) ||
-    migrationStatus === 'postcopy-paused'
-  );
-}
-
-function isWaiting(target: SideView): boolean {
-  return target.kind === 'answered' && target.runState.status === 'inmigrate';
-}
-
-/** The source is in none of the states that QEMU itself leaves within moments. */
-function isSteady({ runState }: Answered): boolean {
-  return !['finish-migrate', 'colo', 'unknown'].includes(runState.status);
+function figureOf(value: unknown): number | undefined {
+  return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : undefined;
 }
 
 /** The figures of one answer of `query-migrate`. */
@@ -340,5 +440,7 @@ export function progressOf(info: MigrationInfo): Partial<RunProgress> {
     remainingBytes,
     transferredBytes: info.transferredBytes,
     expectedDowntimeMs: info.expectedDowntimeMs,
+    dirtyBytesPerSecond: info.dirtyBytesPerSecond,
+    throttlePercent: info.throttlePercent,
   };
 }

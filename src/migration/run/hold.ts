@@ -1,20 +1,23 @@
+import type { Gate, GuestCommand } from './gate';
 import type { SideName } from './journal/entries';
 import type { Recorder } from './journal/recorder';
 import type { Side } from './look';
 import { stageOf } from './migrationInfo';
-import {
-  canBeCancelled,
-  isRunning,
-  mayContinueTarget,
-  type Answered,
-  type SideView,
-} from './ownership';
+import { canBeCancelled, isRunning, Proof, type Answered, type SideView } from './ownership';
 
 /** What an earlier driver of the run may have stopped. */
 export interface EarlierHold {
   readonly source: boolean;
   readonly target: boolean;
   readonly guestRan: boolean;
+}
+
+export interface HoldOptions {
+  readonly gate: Gate;
+  readonly log: (line: string) => void;
+  readonly recorder: Recorder;
+  /** The target was never told to listen, and so gets nothing. */
+  readonly isUnheard: () => boolean;
 }
 
 /**
@@ -30,23 +33,16 @@ export interface EarlierHold {
 export class Hold {
   private readonly source: Side;
   private readonly target: Side;
-  private readonly log: (line: string) => void;
-  private readonly recorder: Recorder;
+  private readonly options: HoldOptions;
   private targetHeld: boolean;
   private sourceHeld: boolean;
   /** Whether the guest ran when it was last seen on the source, our own pause aside. */
   private guestRan: boolean;
 
-  constructor(
-    source: Side,
-    target: Side,
-    options: { readonly log: (line: string) => void; readonly recorder: Recorder },
-    earlier?: EarlierHold,
-  ) {
+  constructor(source: Side, target: Side, options: HoldOptions, earlier?: EarlierHold) {
     this.source = source;
     this.target = target;
-    this.log = options.log;
-    this.recorder = options.recorder;
+    this.options = options;
     this.targetHeld = earlier?.target ?? false;
     this.sourceHeld = earlier?.source ?? false;
     this.guestRan = earlier?.guestRan ?? source.lastSeen().facts?.runState.running ?? false;
@@ -71,13 +67,15 @@ export class Hold {
 
   /** `not-yet`: neither side could be held; to be tried again. May be called again when held. */
   async take(): Promise<'held' | 'too-late' | 'not-yet'> {
+    if (this.options.isUnheard()) return 'held';
     // Before the look, for the disk may take its time.
     await this.note('target', 'taking');
     const before = await this.target.look();
     if (before.kind === 'gone') return 'held';
     if (before.kind === 'silent') return this.holdSource();
-    if (before.runState.status !== 'inmigrate') return 'too-late';
-    if (!(await this.send(this.target, 'stop'))) {
+    const proof = Proof.holdTarget(before);
+    if (proof === undefined) return 'too-late';
+    if (!(await this.send('stop', proof))) {
       return (await this.target.look()).kind === 'gone' ? 'held' : this.holdSource();
     }
     this.targetHeld = true;
@@ -95,10 +93,12 @@ export class Hold {
     if (source.kind !== 'answered' || !canBeCancelled(source)) return 'not-yet';
     // The guest stands already, and nothing more of it is sent before `migrate-continue`.
     if (stageOf(source.migrationStatus) === 'paused-before-switchover') return 'held';
-    this.log('the target does not answer: the guest is paused until the cancel is done');
+    const proof = Proof.holdSource(source);
+    if (proof === undefined) return 'not-yet';
+    this.options.log('the target does not answer: the guest is paused until the cancel is done');
     // Before the reply, which may be lost.
     this.sourceHeld = true;
-    if (!(await this.send(this.source, 'stop'))) return 'not-yet';
+    if (!(await this.send('stop', proof))) return 'not-yet';
     await this.note('source', 'taken');
     return 'held';
   }
@@ -109,24 +109,27 @@ export class Hold {
    * @returns whether something was done, so that both sides have to be looked at again
    */
   async release(source: SideView, target: SideView): Promise<boolean> {
-    if (this.sourceHeld && source.kind === 'answered' && source.runState.status === 'paused') {
-      // Whatever the target got of this guest, it got as a paused one.
-      this.sourceHeld = false;
-      return this.continueHeld('source');
+    if (this.sourceHeld) {
+      const proof = Proof.continueHeldSource(source);
+      if (proof !== undefined) {
+        this.sourceHeld = false;
+        return this.continueHeld(proof);
+      }
     }
     if (!this.isTaken || !this.guestRan || isRunning(target)) return false;
-    if (!mayContinueTarget(source, target)) return false;
+    const proof = Proof.continueTarget(source, target);
+    if (proof === undefined) return false;
     this.targetHeld = false;
     this.sourceHeld = false;
     // With -S the guest would have stayed paused without us, too.
     if (this.target.lastSeen().process?.args.includes('-S') === true) return false;
-    return this.continueHeld('target');
+    return this.continueHeld(proof);
   }
 
-  private async continueHeld(name: SideName): Promise<boolean> {
-    await this.note(name, 'releasing');
-    const done = await this.send(name === 'source' ? this.source : this.target, 'cont');
-    if (done) await this.note(name, 'released');
+  private async continueHeld(proof: Proof): Promise<boolean> {
+    await this.note(proof.side, 'releasing');
+    const done = await this.send('cont', proof);
+    if (done) await this.note(proof.side, 'released');
     return done;
   }
 
@@ -134,16 +137,16 @@ export class Hold {
     side: SideName,
     state: 'taking' | 'taken' | 'releasing' | 'released',
   ): Promise<void> {
-    return this.recorder.record({ kind: 'hold', side, state, guestRan: this.guestRan });
+    return this.options.recorder.record({ kind: 'hold', side, state, guestRan: this.guestRan });
   }
 
-  private async send(side: Side, command: 'stop' | 'cont'): Promise<boolean> {
+  private async send(command: GuestCommand, proof: Proof): Promise<boolean> {
     try {
       const timeoutMs = command === 'stop' ? 2000 : 5000;
-      await side.machine.connection().execute(command, {}, { timeoutMs });
+      await this.options.gate.sendProven(command, proof, { timeoutMs });
       return true;
     } catch (error) {
-      this.log(`${command} on ${side.label}: ${String(error)}`);
+      this.options.log(`${command} on the ${proof.side}: ${String(error)}`);
       return false;
     }
   }

@@ -25,6 +25,7 @@ const shape = z.looseObject({
   downtime: figure,
   'expected-downtime': figure,
   'error-desc': lenient(z.string()),
+  'cpu-throttle-percentage': figure,
   'blocked-reasons': lenient(z.array(z.string())),
   ram: lenient(ramShape),
 });
@@ -45,6 +46,8 @@ export interface MigrationInfo {
   readonly bytesPerSecond: number | undefined;
   readonly dirtyBytesPerSecond: number | undefined;
   readonly pass: number | undefined;
+  /** By how much the guest is slowed down, 1..99. */
+  readonly throttlePercent: number | undefined;
 }
 
 /** Reads an answer of `query-migrate`. What has an unexpected type is left out, never fatal. */
@@ -68,6 +71,7 @@ export function readMigrationInfo(answer: JsonObject): MigrationInfo {
     dirtyBytesPerSecond:
       dirtyPages === undefined || pageSize === undefined ? undefined : dirtyPages * pageSize,
     pass: ram?.['dirty-sync-count'],
+    throttlePercent: info['cpu-throttle-percentage'],
   };
 }
 

@@ -1,10 +1,13 @@
+import type { HelperLocation } from '../../fdpass/locate';
 import type { MachineHandle } from '../../vm/types';
 import type { Channel } from '../methods/channel';
 import { descriptorPairOf } from '../methods/descriptorPair';
 import { unixPathOf } from '../methods/unixPath';
+import { Arrival } from './arrival';
 import { BorrowedSettings } from './borrowedSettings';
 import { endFailedStart, endRun, type Ending } from './ending';
 import { Follower } from './follow';
+import { Gate } from './gate';
 import { AbsentMachine } from './journal/absentMachine';
 import type { ChannelWhat, MachineIdentity } from './journal/entries';
 import { RunInterruptedError } from './journal/errors';
@@ -14,7 +17,12 @@ import type { JournalState } from './journal/state';
 import { Side } from './look';
 import { stageOf } from './migrationInfo';
 import type { SideView } from './ownership';
-import type { RunOutcome, RunProgress } from './types';
+import { PostcopyRecovery } from './postcopyRecovery';
+import type { Wishes } from './runContext';
+import { controlsOf } from './runControls';
+import { StateReporter } from './stateReporter';
+import { isArriving, openChannel, prepareTarget, startIncoming } from './steps';
+import type { RunOutcome, RunPhase, RunProgress } from './types';
 
 export interface RecoveryContext {
   readonly journal: RunJournal;
@@ -25,6 +33,8 @@ export interface RecoveryContext {
   /** Aborted when the user wants to cancel; see `JournalState.cancelAsked` too. */
   readonly cancel: AbortSignal;
   readonly detach: AbortSignal;
+  readonly wishes: Wishes;
+  readonly locateHelper: () => Promise<HelperLocation>;
   readonly report: (patch: Partial<RunProgress>) => void;
   readonly log: (line: string) => void;
 }
@@ -51,17 +61,27 @@ export async function recoverRun(context: RecoveryContext): Promise<RunOutcome> 
 async function recover(context: RecoveryContext): Promise<RunOutcome> {
   const { state, journal, report, log } = context;
   const { begin } = state;
-  report({ phase: 'settle', note: 'Looking for both QEMUs.' });
+  report({ note: 'Looking for both QEMUs.' });
   const [source, target] = await Promise.all([
     find(begin.source, context),
     find(begin.target, context),
   ]);
   const sides = { source: source.side, target: target.side };
   const machines = { source: source.machine, target: target.machine };
-  const borrowed = new BorrowedSettings(machines, journal, state.loans);
+  const states = new StateReporter(report);
+  states.recordIn(journal);
+  const onState = (entered: RunPhase): void => states.enter(entered);
+  const gate = new Gate({ sides: machines, log, onState }, 'prepare');
+  const borrowed = new BorrowedSettings(machines, journal, state.loans, gate);
   const channel = channelOf(state.channel, machines);
+  const { request } = begin;
+  const opening = { ...context, ...machines, request };
   const ending: Ending = {
-    ...{ request: begin.request, sides, borrowed, channel, recorder: journal, report, log },
+    ...{ request, sides, borrowed, channel, gate, recorder: journal, report, log },
+    recovery: new PostcopyRecovery({
+      ...{ gate, ...sides, recorder: journal, log },
+      reopen: () => openChannel(opening, journal, gate),
+    }),
   };
   const [sourceView, targetView] = await Promise.all([sides.source.look(), sides.target.look()]);
   report({ note: undefined });
@@ -132,7 +152,8 @@ function isUnderWay(source: SideView): boolean {
 async function goOn(context: RecoveryContext, ending: Ending): Promise<RunOutcome> {
   const { state, detach, report, log, journal } = context;
   const { source, target } = ending.sides;
-  report({ phase: 'transfer' });
+  const { gate, recovery, borrowed, request } = ending;
+  gate.enter('transfer');
   const cancelling = new AbortController();
   const cancel = (): void => cancelling.abort();
   // Whoever asked for it still wants it.
@@ -142,7 +163,10 @@ async function goOn(context: RecoveryContext, ending: Ending): Promise<RunOutcom
   const isHeld = holds.source !== 'none' || holds.target !== 'none';
   const runsNow = source.lastSeen().facts?.runState.running === true;
   const follower = new Follower(source, target, {
-    ...{ cancel: cancelling.signal, detach, report, log, recorder: journal },
+    ...{ gate, cancel: cancelling.signal, detach, report, log, recorder: journal },
+    holdSwitchover: request.options?.holdSwitchover === true,
+    arrival: arrivalOf(context, ending),
+    recovery,
     earlier: {
       hold: {
         source: holds.source !== 'none',
@@ -154,7 +178,26 @@ async function goOn(context: RecoveryContext, ending: Ending): Promise<RunOutcom
       heldBeforeCancel: state.heldBeforeCancel,
     },
   });
+  context.wishes.handle(
+    controlsOf({ gate, source, target, follower, borrowed, recorder: journal, recovery }),
+  );
   return endRun(ending, await follower.follow(), state.begin.guestRan);
+}
+
+/** A target that came up only during the run, and was perhaps not told to listen. */
+function arrivalOf(context: RecoveryContext, ending: Ending): Arrival | undefined {
+  const { request, borrowed, channel, gate, recorder, sides, log } = ending;
+  if (!isArriving(request)) return undefined;
+  const { machine: source } = sides.source;
+  const { machine: target } = sides.target;
+  const tell = async (): Promise<void> => {
+    if (channel === undefined) throw new RunInterruptedError(context.state.driver);
+    await target.refresh();
+    await prepareTarget({ request, source, target, log }, borrowed);
+    await startIncoming(target, gate, channel.uri, recorder, () => arrival.markTold());
+  };
+  const arrival = new Arrival(target, tell, context.state.incomingSent);
+  return arrival;
 }
 
 /** Nothing was sent yet that moves a guest. */

@@ -7,7 +7,7 @@ import type { RunJournal } from './journal/runJournal';
 import type { JournalState } from './journal/state';
 import { methodOf } from '../methods/names';
 import { ControlRefusedError, type ControlRequest } from './controls';
-import { runLocalMigration } from './localMigration';
+import { runTwoSided } from './twoSided';
 import { runCprExec } from './oneSided/cprExec';
 import { runRestore } from './oneSided/restore';
 import { runSave } from './oneSided/save';
@@ -113,6 +113,7 @@ export class Runs implements Disposable {
         journal,
         state,
         attach,
+        locateHelper: this.options.locateHelper,
         log: (line) => this.options.log?.(line),
       }),
     );
@@ -177,7 +178,7 @@ function driverOf(request: MigrationRequest): (context: RunContext) => Promise<R
     case 'postcopy':
     case 'shared-ram':
     case 'cpr-transfer':
-      return runLocalMigration;
+      return runTwoSided;
     case 'save':
     case 'cpr-reboot':
       return runSave;

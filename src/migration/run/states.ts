@@ -79,7 +79,7 @@ export const states: Readonly<Record<RunPhase, StateRow>> = {
   },
   held: {
     words: 'standing still before the switchover',
-    commands: ['migrate-continue', 'stop', 'migrate_cancel'],
+    commands: ['migrate-set-parameters', 'migrate-continue', 'stop', 'migrate_cancel'],
     exits: ['transfer', 'switch-over', 'postcopy', 'interrupted', 'cancel', 'settle', 'needs-you'],
     owner: 'source',
   },
@@ -127,6 +127,11 @@ export const states: Readonly<Record<RunPhase, StateRow>> = {
     owner: 'unknown',
   },
 };
+
+/** Who may run the guest in a state, coming from another one: at the end nothing is known anew. */
+export function ownerIn(state: RunPhase, before: GuestOwner): GuestOwner {
+  return state === 'settle' ? before : states[state].owner;
+}
 
 export function isAllowed(state: RunPhase, command: RunCommand): boolean {
   return states[state].commands.includes(command);

@@ -480,6 +480,7 @@ describe('changes of settings', () => {
       connection: () => machine.connection(),
       refresh: (parts) => machine.refresh(parts),
       identify: () => Promise.resolve(now),
+      connect: () => machine.connect(),
       watch: () => machine.watch(),
     };
     const [applied] = await applyChanges([

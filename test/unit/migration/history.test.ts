@@ -368,6 +368,7 @@ function withSnapshot(machine: MachineHandle, look: (now: Snapshot) => Snapshot)
       return facts;
     },
     identify: () => Promise.resolve(look(machine.snapshot).process),
+    connect: () => machine.connect(),
     watch: () => machine.watch(),
   };
 }

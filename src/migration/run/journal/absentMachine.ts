@@ -40,6 +40,10 @@ export class AbsentMachine implements MachineHandle {
     return Promise.reject(new NotConnectedError(this.snapshot));
   }
 
+  connect(): Promise<never> {
+    return Promise.reject(new NotConnectedError(this.snapshot));
+  }
+
   identify(): Promise<undefined> {
     return Promise.resolve(undefined);
   }

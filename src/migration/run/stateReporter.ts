@@ -1,0 +1,25 @@
+import type { RunJournal } from './journal/runJournal';
+import { ownerIn } from './states';
+import type { GuestOwner, RunPhase, RunProgress } from './types';
+
+/** Tells whoever watches, and the journal once there is one, in which state a run is. */
+export class StateReporter {
+  private readonly report: (patch: Partial<RunProgress>) => void;
+  private journal: Pick<RunJournal, 'jot'> | undefined;
+  private owner: GuestOwner = 'source';
+
+  constructor(report: (patch: Partial<RunProgress>) => void) {
+    this.report = report;
+  }
+
+  recordIn(journal: Pick<RunJournal, 'jot'> | undefined): void {
+    this.journal = journal;
+  }
+
+  enter(state: RunPhase): void {
+    this.owner = ownerIn(state, this.owner);
+    this.report({ phase: state, owner: this.owner });
+    // The states before say nothing that other entries do not prove.
+    if (state !== 'prepare') this.journal?.jot({ kind: 'phase', phase: state });
+  }
+}

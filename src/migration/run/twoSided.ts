@@ -1,0 +1,215 @@
+import { FdPassError } from '../../fdpass/errors';
+import { QmpClosedError, QmpTimeoutError } from '../../qmp/errors';
+import { readInventory } from '../../vm/inventory';
+import { findListener } from '../../vm/listener';
+import type { QemuProcess } from '../../vm/types';
+import type { Channel } from '../methods/channel';
+import { HelperMissingError } from '../methods/descriptorPair';
+import { methodOf } from '../methods/names';
+import { Arrival } from './arrival';
+import { BorrowedSettings } from './borrowedSettings';
+import { checkBeforeRun } from './checks';
+import { endFailedStart, endRun, type Ending } from './ending';
+import { Follower } from './follow';
+import { Gate } from './gate';
+import type { Inventories } from './inventoryChecks';
+import type { Claim } from './journal/journals';
+import { noRecorder, type Recorder } from './journal/recorder';
+import type { RunJournal } from './journal/runJournal';
+import { Side } from './look';
+import { readMethodFacts } from './methodChecks';
+import { outcomeOfRefusal } from './outcome';
+import { PostcopyRecovery } from './postcopyRecovery';
+import type { RunContext } from './runContext';
+import { controlsOf } from './runControls';
+import { StateReporter } from './stateReporter';
+import {
+  isArriving,
+  openChannel,
+  prepareSource,
+  prepareTarget,
+  startIncoming,
+  startOutgoing,
+} from './steps';
+import type { RunOutcome } from './types';
+
+/** The user's cancel came before QEMU was asked to migrate. */
+class CancelledBeforeStart extends Error {}
+
+/**
+ * One migration between two QEMUs, from the first check to the settled end. Never rejects: whatever
+ * happens is told by the outcome, which names the side that may run the guest.
+ */
+export async function runTwoSided(context: RunContext): Promise<RunOutcome> {
+  const { request, source, target, log } = context;
+  let claim: Claim | undefined;
+  let journal: RunJournal | undefined;
+  let process = target.snapshot.process;
+  const states = new StateReporter(context.report);
+  const gate = new Gate({
+    sides: { source, target },
+    log,
+    onState: (state) => states.enter(state),
+  });
+  const ranNow = (): boolean => source.snapshot.facts?.runState.running ?? false;
+  try {
+    gate.enter('preflight');
+    const present = isArriving(request) ? [source] : [source, target];
+    await Promise.all(present.map((machine) => machine.refresh()));
+    await Promise.all(present.map((machine) => machine.identify()));
+    process = await processOfTarget(context);
+    // Who has them is the better answer than what is seen of it.
+    claim = await context.journals?.claim(source.snapshot, { ...target.snapshot, process });
+    const facts = await readMethodFacts(request, source, target);
+    checkBeforeRun(request, source, target, await readInventories(context), facts);
+    if (request.transport === 'fd' && !isArriving(request)) await failWithoutHelper(context);
+    journal = await claim?.begin({ request, guestRan: ranNow() });
+  } catch (error) {
+    await claim?.release();
+    gate.enter('ended');
+    return outcomeOfRefusal(error, { source, target });
+  }
+  if (journal !== undefined) context.named?.(journal.run);
+  states.recordIn(journal);
+  const sides = {
+    source: new Side(source, source.snapshot.process),
+    target: new Side(target, process),
+  };
+  const course = new Course(context, { gate, sides, recorder: journal ?? noRecorder });
+  const outcome = await course.carryOut(ranNow());
+  return journal === undefined ? outcome : journal.end(outcome);
+}
+
+interface CourseParts {
+  readonly gate: Gate;
+  readonly sides: { readonly source: Side; readonly target: Side };
+  readonly recorder: Recorder;
+}
+
+/** The part of a run that changes something. */
+class Course {
+  private readonly context: RunContext;
+  private readonly parts: CourseParts;
+  private readonly borrowed: BorrowedSettings;
+  private channel: Channel | undefined;
+  private targetListens = false;
+
+  constructor(context: RunContext, parts: CourseParts) {
+    this.context = context;
+    this.parts = parts;
+    const { source, target } = context;
+    this.borrowed = new BorrowedSettings({ source, target }, parts.recorder, [], parts.gate);
+  }
+
+  async carryOut(ranBefore: boolean): Promise<RunOutcome> {
+    const { context, parts, borrowed } = this;
+    const { gate, sides, recorder } = parts;
+    const { request, target, report, log } = context;
+    const { options = {} } = request;
+    const arrival: Arrival | undefined = isArriving(request)
+      ? new Arrival(target, () => this.tellArrived(arrival))
+      : undefined;
+    const recovery = new PostcopyRecovery({
+      ...{ gate, ...sides, recorder, log },
+      reopen: () => openChannel(context, recorder, gate),
+    });
+    const follower = new Follower(sides.source, sides.target, {
+      ...{ gate, cancel: context.cancel, detach: context.detach, report, log, recorder },
+      holdSwitchover: options.holdSwitchover === true,
+      postcopyAfterPass: methodOf(request) === 'postcopy' ? options.postcopyAfterPass : undefined,
+      arrival,
+      recovery,
+    });
+    const ending = (): Ending => {
+      const { channel } = this;
+      return { request, sides, borrowed, channel, gate, recovery, recorder, report, log };
+    };
+    try {
+      gate.enter('prepare');
+      if (arrival === undefined) await prepareTarget(context, borrowed);
+      await prepareSource(context, borrowed, gate);
+      failIfCancelled(context);
+      this.channel = await openChannel(context, recorder, gate);
+      failIfCancelled(context);
+      if (arrival === undefined) {
+        this.targetListens = true;
+        await startIncoming(target, gate, this.channel.uri, recorder);
+        failIfCancelled(context);
+      }
+      const uri = (await this.channel.outgoingUri?.()) ?? this.channel.uri;
+      await startOutgoing(request, gate, uri, recorder);
+    } catch (error) {
+      // Whether QEMU migrates after all shows in its status; to go away now would leave it unwatched.
+      if (this.channel === undefined || !isReplyLost(error, 'migrate')) {
+        follower.dispose();
+        return endFailedStart(ending(), {
+          error: isCancel(error) ? undefined : error,
+          targetListens: this.targetListens,
+        });
+      }
+      log(`migrate: ${String(error)}`);
+    }
+    gate.enter('transfer');
+    context.wishes.handle(
+      controlsOf({
+        ...{ gate, source: sides.source, target: sides.target, follower, borrowed, recorder },
+        recovery,
+      }),
+    );
+    return endRun(ending(), await follower.follow(), ranBefore);
+  }
+
+  /** The target's monitor answers at last. */
+  private async tellArrived(arrival: Arrival | undefined): Promise<void> {
+    const { context, parts, borrowed, channel } = this;
+    if (channel === undefined) return;
+    await context.target.refresh();
+    await prepareTarget(context, borrowed);
+    await startIncoming(context.target, parts.gate, channel.uri, parts.recorder, () => {
+      this.targetListens = true;
+      arrival?.markTold();
+    });
+  }
+}
+
+/** The very process that is to take the guest. */
+async function processOfTarget({ request, target }: RunContext): Promise<QemuProcess | undefined> {
+  const { cprSocket } = request.options ?? {};
+  if (!isArriving(request) || cprSocket === undefined) return target.snapshot.process;
+  return findListener(cprSocket);
+}
+
+/** What each side is made of, for the checks alone; nothing where one side is not there yet. */
+async function readInventories({
+  request,
+  source,
+  target,
+}: RunContext): Promise<Inventories | undefined> {
+  if (isArriving(request)) return undefined;
+  const [here, there] = await Promise.all([
+    readInventory(source.connection()),
+    readInventory(target.connection()),
+  ]);
+  return { source: here, target: there };
+}
+
+/** @throws {HelperMissingError} before anything is changed */
+async function failWithoutHelper({ locateHelper }: RunContext): Promise<void> {
+  const location = await locateHelper();
+  if (location.kind === 'missing') throw new HelperMissingError(location);
+}
+
+function failIfCancelled({ cancel }: RunContext): void {
+  if (cancel.aborted) throw new CancelledBeforeStart('cancelled before the start');
+}
+
+/** The command went out, and nobody knows what became of it. */
+function isReplyLost(error: unknown, command: string): boolean {
+  const lost = error instanceof QmpTimeoutError || error instanceof QmpClosedError;
+  return lost && error.command === command;
+}
+
+function isCancel(error: unknown): boolean {
+  if (error instanceof CancelledBeforeStart) return true;
+  return error instanceof FdPassError && error.reason === 'aborted';
+}
