@@ -70,7 +70,7 @@ export async function judgeGuest(
   machine: MachineHandle,
   around: GateSurroundings,
 ): Promise<GateVerdict> {
-  const evidence = await gather(machine, around, false);
+  const evidence = await gather(machine, await processOf(machine), around, false);
   return GuestProof.of(verb, evidence).verdict;
 }
 
@@ -86,8 +86,8 @@ export async function continueGuest(
   machine: MachineHandle,
   around: GateSurroundings,
 ): Promise<string> {
-  return claimed(machine, around, async () => {
-    const proof = await prove('continue', machine, around);
+  return claimed(machine, around, async (process) => {
+    const proof = await prove('continue', machine, process, around);
     await send(machine, proof);
     await machine.refresh(['status', 'migration']);
     return proof.why;
@@ -107,9 +107,9 @@ export async function quitMachine(
   machine: MachineHandle,
   around: GateSurroundings,
 ): Promise<string> {
-  return claimed(machine, around, async () => {
-    const proof = await prove('quit', machine, around);
-    const { process, label } = machine.snapshot;
+  return claimed(machine, around, async (process) => {
+    const proof = await prove('quit', machine, process, around);
+    const { label } = machine.snapshot;
     await send(machine, proof).catch((error: unknown) => {
       // QEMU may be gone before its answer is read.
       if (!(error instanceof QmpClosedError)) throw error;
@@ -128,24 +128,31 @@ async function send(machine: MachineHandle, proof: GuestProof): Promise<void> {
 async function claimed<Result>(
   machine: MachineHandle,
   { journals }: GateSurroundings,
-  act: () => Promise<Result>,
+  act: (process: QemuProcess | undefined) => Promise<Result>,
 ): Promise<Result> {
-  await machine.identify();
+  const process = await processOf(machine);
   const claim: Claim | undefined = await journals?.claim(machine.snapshot, machine.snapshot);
   try {
-    return await act();
+    return await act(process);
   } finally {
     await claim?.release();
   }
+}
+
+/** The process as found anew, else the one that is known, which may have ended. */
+async function processOf(machine: MachineHandle): Promise<QemuProcess | undefined> {
+  const { process } = machine.snapshot;
+  return (await machine.identify().catch(() => undefined)) ?? process;
 }
 
 /** @throws {GuestRefusedError} */
 async function prove(
   verb: GateVerb,
   machine: MachineHandle,
+  process: QemuProcess | undefined,
   around: GateSurroundings,
 ): Promise<GuestProof> {
-  const evidence = await gather(machine, around, true);
+  const evidence = await gather(machine, process, around, true);
   const { verdict, proof } = GuestProof.of(verb, evidence);
   if (proof === undefined) throw new GuestRefusedError(verb, verdict);
   return proof;
@@ -171,11 +178,11 @@ async function hasEnded(
 /** Everything that the rules ask for. Never rejects. */
 async function gather(
   machine: MachineHandle,
+  process: QemuProcess | undefined,
   around: GateSurroundings,
   isClaimed: boolean,
 ): Promise<GuestEvidence> {
-  const process = await machine.identify().catch(() => undefined);
-  const view = await new Side(machine, process ?? machine.snapshot.process).look();
+  const view = await new Side(machine, process).look();
   const { snapshot } = machine;
   const past = await readPast(snapshot, around.journals, isClaimed).catch((error: unknown) => ({
     ...nothing,
