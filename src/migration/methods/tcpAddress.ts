@@ -31,6 +31,16 @@ export function parseTcpAddress(text: string): TcpAddress {
   return { host, port };
 }
 
+/** The same; `undefined` for what is no such address. */
+export function readTcpAddress(text: string): TcpAddress | undefined {
+  try {
+    return parseTcpAddress(text);
+  } catch (error) {
+    if (error instanceof TcpAddressError) return undefined;
+    throw error;
+  }
+}
+
 /** `tcp:HOST:PORT` as QEMU reads it. */
 export function tcpUri({ host, port }: TcpAddress): string {
   return `tcp:${host.includes(':') ? `[${host}]` : host}:${port}`;

@@ -7,6 +7,7 @@ import { setting, switching, type Finding, type FindingFix, type PreflightInput 
 const early = 'The target refuses the guest at once; the guest does not notice.';
 const late =
   'The target notices only when the guest arrives: the guest stands still for some milliseconds, and goes on at the source.';
+const lost = 'There is no way back: the program that takes over fails, and the guest is lost.';
 const hangs = 'The migration would hang or fail, with nothing that says why.';
 
 /** What comes of it; the rules themselves are those of a run (`run/checks.ts`). */
@@ -44,6 +45,51 @@ const why: Readonly<Record<ObstacleId, string>> = {
   'ram-block': early,
   'block-job': 'A job holds its disk, which then cannot be handed over at the switchover.',
   'tls-creds': 'QEMU fails as soon as it makes the connection.',
+  'method-not-offered': 'QEMU would refuse it.',
+  'option-not-offered': 'QEMU would refuse it.',
+  'option-not-for-method': 'What is given is never passed over in silence.',
+  'option-missing': 'The migration cannot be made without it.',
+  'option-refused': 'QEMU would refuse it.',
+  'options-conflict':
+    'QEMU refuses the two together, or makes something of them that nobody meant.',
+  'dirty-limit-ring': 'QEMU would refuse it.',
+  'backend-transfer-method':
+    'One side would wait for open devices that the other cannot hand over, and fail.',
+  'zero-copy-unix': 'QEMU fails as soon as it makes the connection.',
+  'multifd-over-file': 'QEMU would refuse it.',
+  'tcp-address': 'QEMU would refuse it, or read it as something else.',
+  'tcp-consent': 'Memory holds passwords and keys, and a guest from a stranger is a stranger.',
+  'tcp-port-taken': 'The target could not listen there, and serves one attempt only.',
+  'tls-one-side': hangs,
+  userfaultfd: 'The target would refuse postcopy.',
+  'memory-not-shared':
+    'Memory that is not shared stays behind, and the guest ends with the QEMU that has it.',
+  'memory-file-differs':
+    'No page is copied: the guest would go on in memory that is not its own, and nobody notices.',
+  'memory-unproven':
+    'No page is copied: in memory that is not its own the guest would go on, and nobody notices.',
+  'memory-not-in-file': 'What is not in a file ends with the QEMU that has it.',
+  'aux-ram-share': 'QEMU refuses it for cpr-transfer, and loses the guest in cpr-exec.',
+  'cpr-target-answers': 'The source would connect to a socket at which nobody takes the memory.',
+  'cpr-socket': 'The source would find nobody there.',
+  'cpr-socket-holder': 'The memory of the guest would be handed to a stranger.',
+  'cpr-main-fd': 'It ends at once, and the guest with it.',
+  'exec-command': lost,
+  'exec-command-differs': lost,
+  'exec-device-missing': lost,
+  'exec-tap': lost,
+  'exec-fdset': lost,
+  'exec-unknown': lost,
+  'file-path': 'QEMU would take another file than is meant, or none.',
+  'file-exists': 'QEMU would write over it without a question.',
+  'file-missing': 'QEMU could not open it.',
+  'file-not-writable': 'QEMU could not open it; the guest would go on.',
+  'file-not-readable': 'QEMU could not open it, and a target serves one attempt only.',
+  'file-not-a-migration': 'The target would fail, and serves one attempt only.',
+  'file-space': 'The save would fail when the disk is full, and the guest go on.',
+  'file-root': 'It would take another file, or none.',
+  'file-without-memory': 'A guest cannot be restored without its memory.',
+  'force-reason': 'Whoever reads the journal later has to understand it.',
 };
 
 /** What forbids a run, with what would put it right where settings can. */
@@ -75,7 +121,19 @@ const fixes: Readonly<Partial<Record<ObstacleId, MakeFix>>> = {
       ? undefined
       : { title: `Turn ${subject} off`, source: switching({ [subject]: false }) },
   'mapped-ram': () => offOnBoth('mapped-ram'),
-  'multifd-over-fd': () => offOnBoth('multifd'),
+  'multifd-over-fd': (_, { subject }) => offOnBoth(subject ?? 'multifd'),
+  'zero-copy-unix': () => ({
+    title: 'Turn zero-copy-send off',
+    source: switching({ 'zero-copy-send': false }),
+  }),
+  'multifd-over-file': () => ({
+    title: 'Turn multifd off',
+    source: switching({ multifd: false }),
+  }),
+  'file-without-memory': () => ({
+    title: 'Turn x-ignore-shared off',
+    source: switching({ 'x-ignore-shared': false }),
+  }),
   'capability-differs': matchTarget,
   'parameter-differs': matchTarget,
   'backend-transfer-one-side': ({ source, target }) => {

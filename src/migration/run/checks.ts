@@ -1,14 +1,18 @@
 import type { MachineHandle, MachineSnapshot, VmFacts } from '../../vm/types';
 import { isMigrating } from '../../vm/machine';
-import { allCapabilities, allParameters, type Need } from '../settings/catalogue';
-import { comparesUuids, onlyOverRdma } from '../settings/rules';
-import { formatBytes } from '../settings/units';
-import { isBackendTransferParameter } from '../settings/backendTransfer';
-import { checkBackendTransfer } from './backendTransferChecks';
-import { inventoryObstacles, type Inventories } from './inventoryChecks';
-import type { MethodFacts } from './methodChecks';
+import { backendTransferOf } from '../settings/backendTransfer';
+import { isOneSided, methodOf, methodTitles } from '../methods/names';
+import { modeOf } from '../methods/planned';
+import { checkBackendTransfer, isOn as isBackendTransferOn } from './backendTransferChecks';
+import { differences } from './differenceChecks';
+import { applyForce, isForceable } from './force';
+import { inventoryObstacles, oneInventoryObstacles, type Inventories } from './inventoryChecks';
+import { methodObstacles, type MethodFacts } from './methodChecks';
 import { readMigrationInfo, stageOf } from './migrationInfo';
 import type { Obstacle } from './obstacle';
+import { asPlanned, isOn } from './projected';
+import { methodNotOffered, settingObstacles } from './settingChecks';
+import { transportObstacles } from './transportChecks';
 import type { MigrationRequest } from './types';
 
 /** What forbids a run before anything was changed; one sentence each in `reasons`. */
@@ -17,11 +21,27 @@ export class RunRefusedError extends Error {
   readonly reasons: readonly string[];
   /** What to do about it. */
   readonly nextStep: string;
+  /** What was found; empty where no check of the machines has refused. */
+  readonly obstacles: readonly Obstacle[];
+  /** Those of them that `request.force` would overrule. */
+  readonly forceable: readonly Obstacle[];
 
-  constructor(reasons: readonly string[], nextStep: string) {
+  constructor(
+    reasons: readonly string[],
+    nextStep: string,
+    obstacles: readonly Obstacle[] = [],
+    forceable: readonly Obstacle[] = [],
+  ) {
     super(reasons.join(' '));
     this.reasons = reasons;
     this.nextStep = nextStep;
+    this.obstacles = obstacles;
+    this.forceable = forceable;
+  }
+
+  /** Whether a reason is all that is missing. */
+  get canBeForced(): boolean {
+    return this.obstacles.length > 0 && this.forceable.length === this.obstacles.length;
   }
 }
 
@@ -29,6 +49,7 @@ export class RunRefusedError extends Error {
  * Looks at both sides, as QEMU just described them, for what would hang, kill or double the guest,
  * or could not work. Sends nothing.
  *
+ * @returns what `request.force` overrules, to be written down and shown
  * @throws {RunRefusedError} with everything that was found
  */
 export function checkBeforeRun(
@@ -36,23 +57,108 @@ export function checkBeforeRun(
   source: MachineHandle,
   target: MachineHandle,
   inventories?: Inventories,
-  _facts?: MethodFacts,
-): void {
-  const findings = findObstacles(request, source.snapshot, target.snapshot, inventories);
-  const [first] = findings;
-  if (first === undefined) return;
+  methodFacts?: MethodFacts,
+): readonly Obstacle[] {
+  const found = findObstacles(request, source.snapshot, target.snapshot, inventories, methodFacts);
+  const { remaining, overridden } = applyForce(request, found);
+  if (remaining.length === 0) return overridden;
   throw new RunRefusedError(
-    findings.map(({ reason }) => reason),
-    [...new Set(findings.map(({ nextStep }) => nextStep))].join(' '),
+    remaining.map(({ reason }) => reason),
+    [...new Set(remaining.map(({ nextStep }) => nextStep))].join(' '),
+    remaining,
+    remaining.filter((obstacle) => isForceable(obstacle, request)),
   );
 }
 
-/** The same as data; empty when the run may begin. Without `inventories` their part is left out. */
+/**
+ * The same as data; empty when the run may begin. Judged by the settings as they will be when it
+ * begins. Without `inventories` and `methodFacts` their parts are left out. Pure.
+ */
 export function findObstacles(
   request: MigrationRequest,
   source: MachineSnapshot,
   target: MachineSnapshot,
   inventories?: Inventories,
+  methodFacts?: MethodFacts,
+): readonly Obstacle[] {
+  const method = methodOf(request);
+  const strangers = isOneSided(method)
+    ? notConnected([source])
+    : twoMachines(request, source, target);
+  if (strangers.length > 0) return strangers;
+  const notOffered = methodNotOffered(request, source, target);
+  if (notOffered.length > 0) return notOffered;
+  const roles = roleObstacles(request, source, target);
+  if (roles.length > 0) return roles;
+  const settings = settingObstacles(request, source, target, inventories);
+  const [from, to] = isOneSided(method)
+    ? oneAsPlanned(request, source)
+    : [asPlanned(source, request, 'source'), asPlanned(target, request, 'target')];
+  return [
+    ...settings,
+    ...(from.facts === undefined || method === 'restore'
+      ? []
+      : dangerousCapabilities(from.label, from.facts)),
+    ...transportObstacles(request, from, to, methodFacts),
+    ...(isTwoPictures(request) && from.facts !== undefined && to.facts !== undefined
+      ? differences(from.facts, to.facts)
+      : []),
+    ...backendTransferObstacles(request, source, target),
+    ...(inventories === undefined ? [] : inventoriesOf(request, from, to, inventories)),
+    ...methodObstacles(request, from, to, inventories, methodFacts),
+  ];
+}
+
+/** Both sides can be asked, and compared. */
+function isTwoPictures(request: MigrationRequest): boolean {
+  const method = methodOf(request);
+  return !isOneSided(method) && method !== 'cpr-transfer';
+}
+
+function oneAsPlanned(
+  request: MigrationRequest,
+  machine: MachineSnapshot,
+): readonly [MachineSnapshot, MachineSnapshot] {
+  const side = methodOf(request) === 'restore' ? 'target' : 'source';
+  const planned = asPlanned(machine, request, side);
+  return [planned, planned];
+}
+
+function inventoriesOf(
+  request: MigrationRequest,
+  source: MachineSnapshot,
+  target: MachineSnapshot,
+  inventories: Inventories,
+): readonly Obstacle[] {
+  return isTwoPictures(request)
+    ? inventoryObstacles(source, target, inventories)
+    : oneInventoryObstacles(
+        methodOf(request) === 'restore' ? 'target' : 'source',
+        source,
+        inventories.source,
+      );
+}
+
+function notConnected(machines: readonly MachineSnapshot[]): readonly Obstacle[] {
+  return machines.flatMap(({ label, facts, state }, index): Obstacle[] =>
+    facts === undefined || state.kind !== 'ready'
+      ? [
+          {
+            id: 'not-connected',
+            side: index === 0 ? 'source' : 'target',
+            reason: `${label} is not connected.`,
+            nextStep: `Connect ${label} first.`,
+          },
+        ]
+      : [],
+  );
+}
+
+/** Whether there are two of them, and both can be asked. */
+function twoMachines(
+  request: MigrationRequest,
+  source: MachineSnapshot,
+  target: MachineSnapshot,
 ): readonly Obstacle[] {
   if (source.id === target.id) {
     return [
@@ -64,21 +170,9 @@ export function findObstacles(
       },
     ];
   }
-  const notThere = [source, target].flatMap(({ id, label, facts, state }): Obstacle[] =>
-    facts === undefined || state.kind !== 'ready'
-      ? [
-          {
-            id: 'not-connected',
-            side: id === source.id ? 'source' : 'target',
-            reason: `${label} is not connected.`,
-            nextStep: `Connect ${label} first.`,
-          },
-        ]
-      : [],
-  );
-  if (notThere.length > 0 || source.facts === undefined || target.facts === undefined) {
-    return notThere;
-  }
+  const late = methodOf(request) === 'cpr-transfer';
+  const away = notConnected(late ? [source] : [source, target]);
+  if (away.length > 0) return away;
   if (
     source.process !== undefined &&
     source.process.pid === target.process?.pid &&
@@ -94,22 +188,76 @@ export function findObstacles(
       },
     ];
   }
-  const roles = [
-    ...sourceObstacle(source.label, source.facts),
-    ...targetObstacle(target.label, target.facts),
-  ];
-  if (roles.length > 0) return roles;
+  return [];
+}
+
+function roleObstacles(
+  request: MigrationRequest,
+  source: MachineSnapshot,
+  target: MachineSnapshot,
+): readonly Obstacle[] {
+  const method = methodOf(request);
+  const asSource =
+    method === 'restore' || source.facts === undefined
+      ? []
+      : sourceObstacle(source.label, source.facts, modeOf(request));
+  if (method === 'cpr-transfer') return [...asSource, ...answersAlready(target)];
+  const takesGuest = method === 'restore' || !isOneSided(method);
+  const asTarget =
+    takesGuest && target.facts !== undefined ? targetObstacle(target.label, target.facts) : [];
+  return [...asSource, ...asTarget];
+}
+
+/** A target of cpr-transfer has no machine, and no monitor, before the source begins. */
+function answersAlready({ label, state }: MachineSnapshot): readonly Obstacle[] {
+  return state.kind === 'ready'
+    ? [
+        {
+          id: 'cpr-target-answers',
+          side: 'target',
+          reason: `${label} answers already; a QEMU that waits for a CPR channel answers only once it has it.`,
+          nextStep:
+            'Start another target, with a second "-incoming" for the CPR channel, and choose that.',
+        },
+      ]
+    : [];
+}
+
+/** Open back ends travel over a UNIX socket alone, to a QEMU that can be asked. */
+function backendTransferObstacles(
+  request: MigrationRequest,
+  source: MachineSnapshot,
+  target: MachineSnapshot,
+): readonly Obstacle[] {
+  const { backendTransfer, transport } = request;
+  const method = methodOf(request);
+  const carries = isTwoPictures(request) && transport !== 'tcp';
+  if (carries) return checkBackendTransfer(backendTransfer, source, target);
+  const inForce = isBackendTransferOn(backendTransferOf(source));
+  const wanted = backendTransfer === 'on' || (backendTransfer === 'as-is' && inForce);
+  if (!wanted) {
+    return isTwoPictures(request) ? checkBackendTransfer(backendTransfer, source, target) : [];
+  }
   return [
-    ...dangerousCapabilities(source.label, source.facts),
-    ...transportObstacles(request, source, target),
-    ...differences(source.facts, target.facts),
-    ...checkBackendTransfer(request.backendTransfer, source, target),
-    ...(inventories === undefined ? [] : inventoryObstacles(source, target, inventories)),
+    {
+      id: 'backend-transfer-method',
+      side: 'both',
+      reason:
+        transport === 'tcp' && isTwoPictures(request)
+          ? 'Back ends are open descriptors, which TCP does not carry.'
+          : `Back ends cannot be handed over with the method "${methodTitles[method]}".`,
+      nextStep: 'Turn backend transfer off for this migration.',
+    },
   ];
 }
 
 /** Why the machine cannot be a source; empty when it can. */
-export function sourceObstacle(label: string, facts: VmFacts): readonly Obstacle[] {
+export function sourceObstacle(
+  label: string,
+  facts: VmFacts,
+  /** That the run will set. */
+  mode = 'normal',
+): readonly Obstacle[] {
   const { status } = facts.runState;
   const info = readMigrationInfo(facts.migration);
   if (status === 'inmigrate') {
@@ -142,8 +290,8 @@ export function sourceObstacle(label: string, facts: VmFacts): readonly Obstacle
       },
     ];
   }
-  // QEMU tells what blocks the mode now set; the run itself is made in mode normal.
-  if ((facts.parameters['mode'] ?? 'normal') !== 'normal') return [];
+  // QEMU tells what blocks the mode now set, which may not be that of the run.
+  if ((facts.parameters['mode'] ?? 'normal') !== mode) return [];
   return info.blockedReasons.map((text) => ({
     id: 'blocked-reason',
     side: 'source',
@@ -197,144 +345,4 @@ function dangerousCapabilities(label: string, facts: VmFacts): readonly Obstacle
         ]
       : [],
   );
-}
-
-function transportObstacles(
-  request: MigrationRequest,
-  source: MachineSnapshot,
-  target: MachineSnapshot,
-): readonly Obstacle[] {
-  const facts = [source.facts, target.facts].flatMap((side) => side ?? []);
-  if (facts.some((side) => isOn(side, 'mapped-ram'))) {
-    return [
-      {
-        id: 'mapped-ram',
-        side: 'both',
-        reason: 'mapped-ram is on; it needs a file, not a connection.',
-        nextStep: 'Turn mapped-ram off on both sides.',
-      },
-    ];
-  }
-  if (request.transport === 'fd') {
-    return facts.some((side) => isOn(side, 'multifd'))
-      ? [
-          {
-            id: 'multifd-over-fd',
-            side: 'both',
-            reason: 'multifd is on; it needs several connections, and a descriptor pair is one.',
-            nextStep: 'Choose the UNIX socket transport, or turn multifd off on both sides.',
-          },
-        ]
-      : [];
-  }
-  return unixPathObstacles(source, target);
-}
-
-function unixPathObstacles(source: MachineSnapshot, target: MachineSnapshot): readonly Obstacle[] {
-  const ours = process.getuid?.() ?? -1;
-  const owners = [source.process?.uid, target.process?.uid].filter((uid) => uid !== undefined);
-  const nextStep = 'Choose the descriptor pair as the transport: it needs no path.';
-  if (new Set(owners).size > 1 || (ours !== 0 && owners.some((uid) => uid !== ours))) {
-    return [
-      {
-        id: 'unix-path-users',
-        side: 'both',
-        reason: 'The QEMUs run as other users, who cannot enter a private folder of yours.',
-        nextStep,
-      },
-    ];
-  }
-  const foreign = [source, target].find(({ process: qemu }) => (qemu?.root ?? '/') !== '/');
-  return foreign === undefined
-    ? []
-    : [
-        {
-          id: 'unix-path-root',
-          side: foreign.id === source.id ? 'source' : 'target',
-          reason: `${foreign.label} runs in a root directory of its own.`,
-          nextStep,
-        },
-      ];
-}
-
-function isOn(facts: VmFacts, capability: string): boolean {
-  return facts.capabilities.some(({ name, enabled }) => name === capability && enabled);
-}
-
-/** What QEMU needs to be equal and would not notice, or notice by hanging. */
-function differences(source: VmFacts, target: VmFacts): readonly Obstacle[] {
-  const nextStep = 'Make both sides equal.';
-  const found: Obstacle[] = [];
-  const { machineType, memoryBytes } = source;
-  if (machineType !== target.machineType && machineType !== undefined) {
-    found.push({
-      id: 'machine-type',
-      side: 'target',
-      reason: `The machine types differ: ${machineType} and ${target.machineType ?? 'unknown'}.`,
-      nextStep: `Start the target with "-machine ${machineType}".`,
-    });
-  }
-  if (
-    memoryBytes !== undefined &&
-    target.memoryBytes !== undefined &&
-    memoryBytes !== target.memoryBytes
-  ) {
-    found.push({
-      id: 'memory-size',
-      side: 'target',
-      reason: `The memory sizes differ: ${formatBytes(memoryBytes)} and ${formatBytes(target.memoryBytes)}.`,
-      nextStep: 'Start the target with as much memory as the source.',
-    });
-  }
-  const comparing = comparesUuids.find((name) => isOn(source, name) && isOn(target, name));
-  if (comparing !== undefined && source.uuid !== target.uuid) {
-    found.push({
-      id: 'uuid',
-      side: 'target',
-      reason: `The UUIDs differ, and with ${comparing} the target refuses another one: ${source.uuid ?? 'none'} and ${target.uuid ?? 'none'}.`,
-      nextStep:
-        source.uuid === undefined
-          ? 'Start the target without "-uuid".'
-          : `Start the target with "-uuid ${source.uuid}".`,
-    });
-  }
-  for (const { name, sides } of allCapabilities) {
-    if (sides !== 'both-equal' || onlyOverRdma.has(name)) continue;
-    if (isOn(source, name) !== isOn(target, name)) {
-      found.push({
-        id: 'capability-differs',
-        side: 'both',
-        subject: name,
-        reason: `${name} is on at one side only.`,
-        nextStep,
-      });
-    }
-  }
-  for (const { name, sides, needs } of allParameters) {
-    if (sides !== 'both-equal' || onlyOverRdma.has(name)) continue;
-    // A run sets it on both sides, or checks it by the rules of its own.
-    if (isBackendTransferParameter(name)) continue;
-    if (!(needs ?? []).every((need) => inUse(need, source, target))) continue;
-    const [a, b] = [source.parameters[name], target.parameters[name]];
-    if (
-      a !== undefined &&
-      b !== undefined &&
-      a !== b &&
-      typeof a !== 'object' &&
-      typeof b !== 'object'
-    ) {
-      found.push({
-        id: 'parameter-differs',
-        side: 'both',
-        subject: name,
-        reason: `${name} differs: ${String(a)} and ${String(b)}.`,
-        nextStep,
-      });
-    }
-  }
-  return found;
-}
-
-function inUse({ capability }: Need, source: VmFacts, target: VmFacts): boolean {
-  return capability === undefined || isOn(source, capability) || isOn(target, capability);
 }

@@ -1,12 +1,36 @@
-import type { Inventory } from '../../vm/inventory';
-import type { MachineSnapshot } from '../../vm/types';
+import { nothingKnown, readInventory, type Inventory } from '../../vm/inventory';
+import type { MachineHandle, MachineSnapshot } from '../../vm/types';
+import { isOneSided, methodOf } from '../methods/names';
 import { devicesToAdd } from '../methods/targetDevices';
 import { comparePlaces, deviceName } from './places';
 import type { Obstacle } from './obstacle';
+import type { MigrationRequest } from './types';
 
 export interface Inventories {
   readonly source: Inventory;
   readonly target: Inventory;
+}
+
+/**
+ * What each side is made of, for the checks alone; nothing is known of the target of a cpr-transfer,
+ * which has no monitor yet, and one machine is asked once.
+ *
+ * @throws {QmpError} when a connection ends meanwhile
+ */
+export async function readInventories(
+  request: MigrationRequest,
+  source: MachineHandle,
+  target: MachineHandle,
+): Promise<Inventories> {
+  const method = methodOf(request);
+  const here = readInventory(source.connection());
+  const there = isOneSided(method)
+    ? here
+    : method === 'cpr-transfer'
+      ? Promise.resolve(nothingKnown)
+      : readInventory(target.connection());
+  const [from, to] = await Promise.all([here, there]);
+  return { source: from, target: to };
 }
 
 /**
@@ -26,6 +50,18 @@ export function inventoryObstacles(
     ...jobObstacles('target', target.label, inventories.target),
     ...credentialsObstacle('source', source, inventories.source),
     ...credentialsObstacle('target', target, inventories.target),
+  ];
+}
+
+/** What of it matters to a machine that is not compared with another one. */
+export function oneInventoryObstacles(
+  side: 'source' | 'target',
+  machine: MachineSnapshot,
+  inventory: Inventory,
+): readonly Obstacle[] {
+  return [
+    ...jobObstacles(side, machine.label, inventory),
+    ...credentialsObstacle(side, machine, inventory),
   ];
 }
 

@@ -31,7 +31,52 @@ export type ObstacleId =
   | 'device-differs'
   | 'ram-block'
   | 'block-job'
-  | 'tls-creds';
+  | 'tls-creds'
+  // What a method or an option asks for.
+  | 'method-not-offered'
+  | 'option-not-offered'
+  | 'option-not-for-method'
+  | 'option-missing'
+  | 'option-refused'
+  | 'options-conflict'
+  | 'dirty-limit-ring'
+  | 'backend-transfer-method'
+  | 'zero-copy-unix'
+  | 'multifd-over-file'
+  // TCP and TLS.
+  | 'tcp-address'
+  | 'tcp-consent'
+  | 'tcp-port-taken'
+  | 'tls-one-side'
+  | 'userfaultfd'
+  // Memory that stays where it is.
+  | 'memory-not-shared'
+  | 'memory-file-differs'
+  | 'memory-unproven'
+  | 'memory-not-in-file'
+  | 'aux-ram-share'
+  // Live update.
+  | 'cpr-target-answers'
+  | 'cpr-socket'
+  | 'cpr-socket-holder'
+  | 'cpr-main-fd'
+  | 'exec-command'
+  | 'exec-command-differs'
+  | 'exec-device-missing'
+  | 'exec-tap'
+  | 'exec-fdset'
+  | 'exec-unknown'
+  // Files.
+  | 'file-path'
+  | 'file-exists'
+  | 'file-missing'
+  | 'file-not-writable'
+  | 'file-not-readable'
+  | 'file-not-a-migration'
+  | 'file-space'
+  | 'file-root'
+  | 'file-without-memory'
+  | 'force-reason';
 
 /** Something that forbids a run, and what to do about it; one sentence each. */
 export interface Obstacle {
