@@ -1,6 +1,5 @@
 import { FdPassError } from '../../fdpass/errors';
 import { QmpClosedError, QmpTimeoutError } from '../../qmp/errors';
-import { readInventory } from '../../vm/inventory';
 import { findListener } from '../../vm/listener';
 import type { QemuProcess } from '../../vm/types';
 import type { Channel } from '../methods/channel';
@@ -12,7 +11,7 @@ import { checkBeforeRun } from './checks';
 import { endFailedStart, endRun, type Ending } from './ending';
 import { Follower } from './follow';
 import { Gate } from './gate';
-import type { Inventories } from './inventoryChecks';
+import { readInventories } from './inventoryChecks';
 import type { Claim } from './journal/journals';
 import { noRecorder, type Recorder } from './journal/recorder';
 import type { RunJournal } from './journal/runJournal';
@@ -61,7 +60,8 @@ export async function runTwoSided(context: RunContext): Promise<RunOutcome> {
     // Who has them is the better answer than what is seen of it.
     claim = await context.journals?.claim(source.snapshot, { ...target.snapshot, process });
     const facts = await readMethodFacts(request, source, target);
-    checkBeforeRun(request, source, target, await readInventories(context), facts);
+    const inventories = await readInventories(request, source, target);
+    checkBeforeRun(request, source, target, inventories, facts);
     if (request.transport === 'fd' && !isArriving(request)) await failWithoutHelper(context);
     journal = await claim?.begin({ request, guestRan: ranNow() });
   } catch (error) {
@@ -177,20 +177,6 @@ async function processOfTarget({ request, target }: RunContext): Promise<QemuPro
   const { cprSocket } = request.options ?? {};
   if (!isArriving(request) || cprSocket === undefined) return target.snapshot.process;
   return findListener(cprSocket);
-}
-
-/** What each side is made of, for the checks alone; nothing where one side is not there yet. */
-async function readInventories({
-  request,
-  source,
-  target,
-}: RunContext): Promise<Inventories | undefined> {
-  if (isArriving(request)) return undefined;
-  const [here, there] = await Promise.all([
-    readInventory(source.connection()),
-    readInventory(target.connection()),
-  ]);
-  return { source: here, target: there };
 }
 
 /** @throws {HelperMissingError} before anything is changed */
