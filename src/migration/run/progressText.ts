@@ -1,6 +1,7 @@
 import { formatBytes, formatDurationMs, formatRate } from '../settings/units';
+import { pauseText } from './convergence';
 import { states } from './states';
-import type { RunProgress } from './types';
+import type { GuestOwner, RunProgress } from './types';
 
 /** A run of which nothing is known yet. */
 export const noProgress: RunProgress = {
@@ -22,22 +23,97 @@ export const noProgress: RunProgress = {
   note: undefined,
 };
 
-/** One line such as `pass 3 · 71 % · 1.1 GiB/s · 40 MiB left`; the phase where figures say nothing. */
+/** The note of a run whose source or target gives no answer. */
+export function doesNotAnswer(label: string): string {
+  return `${label} does not answer.`;
+}
+
+/**
+ * One line such as `pass 3 · 71 % · 1.1 GiB/s · 40 MiB left · pause expected 40 ms of 300 ms allowed`.
+ * What a person should act upon comes first; where figures say nothing, the words of the state.
+ */
 export function progressLine(progress: RunProgress): string {
-  if (progress.phase !== 'transfer') {
-    return joined([states[progress.phase].words, progress.note]);
+  const { phase, note, verdict } = progress;
+  switch (phase) {
+    case 'transfer': {
+      const endless = verdict?.kind === 'not-converging' ? verdict.text : undefined;
+      const figures = transferFigures(progress, endless !== undefined);
+      const shown =
+        figures.length === 0 && endless === undefined ? [states.transfer.words] : figures;
+      return joined([endless, ...shown, note]);
+    }
+    case 'held':
+      return joined([states.held.words, note, leftText(progress)]);
+    case 'postcopy':
+    case 'interrupted':
+      return joined([states[phase].words, note, leftText(progress), rateText(progress)]);
+    case 'cancel': {
+      const hangs = progress.cancelHangs ? 'it has had no effect yet' : undefined;
+      return joined([states.cancel.words, hangs, note]);
+    }
+    case 'plan':
+    case 'preflight':
+    case 'prepare':
+    case 'switch-over':
+    case 'settle':
+    case 'needs-you':
+    case 'ended':
+      return joined([states[phase].words, note]);
   }
-  const { pass, fraction, bytesPerSecond, remainingBytes, expectedDowntimeMs } = progress;
-  const figures = [
+}
+
+/** @param ratesSaid the verdict in front has the rates, and the pause where it matters */
+function transferFigures(progress: RunProgress, ratesSaid: boolean): readonly string[] {
+  const { pass, fraction, throttlePercent } = progress;
+  const slowed = throttlePercent !== undefined && throttlePercent > 0;
+  return [
     pass !== undefined && pass > 0 ? `pass ${pass}` : undefined,
     fraction === undefined ? undefined : `${Math.floor(fraction * 100)} %`,
-    bytesPerSecond === undefined || bytesPerSecond === 0 ? undefined : formatRate(bytesPerSecond),
-    remainingBytes === undefined ? undefined : `${formatBytes(remainingBytes)} left`,
-    expectedDowntimeMs === undefined
-      ? undefined
-      : `pause expected ${formatDurationMs(expectedDowntimeMs)}`,
+    ratesSaid ? undefined : rateText(progress),
+    leftText(progress),
+    ratesSaid ? undefined : pauseExpected(progress),
+    slowed && !ratesSaid ? `guest slowed by ${throttlePercent} %` : undefined,
   ].filter((part) => part !== undefined);
-  return joined([...(figures.length === 0 ? [states.transfer.words] : figures), progress.note]);
+}
+
+function rateText({ bytesPerSecond }: RunProgress): string | undefined {
+  return bytesPerSecond === undefined || bytesPerSecond === 0
+    ? undefined
+    : formatRate(bytesPerSecond);
+}
+
+function leftText({ remainingBytes }: RunProgress): string | undefined {
+  return remainingBytes === undefined ? undefined : `${formatBytes(remainingBytes)} left`;
+}
+
+function pauseExpected({ expectedDowntimeMs, downtimeLimitMs }: RunProgress): string | undefined {
+  if (expectedDowntimeMs === undefined) return undefined;
+  const pause =
+    downtimeLimitMs === undefined
+      ? formatDurationMs(expectedDowntimeMs)
+      : pauseText(expectedDowntimeMs, downtimeLimitMs);
+  return `pause expected ${pause}`;
+}
+
+/** Who has the guest, in words: the lamp of a run. One line, no full stop. */
+export function lampText(
+  owner: GuestOwner,
+  labels: { readonly source: string; readonly target: string },
+): string {
+  switch (owner) {
+    case 'source':
+      return `the guest is on ${labels.source}`;
+    case 'target':
+      return `the guest is on ${labels.target}`;
+    case 'neither-yet':
+      return 'the guest is on neither side yet: it stands still';
+    case 'file':
+      return 'the guest is saved in a file and runs nowhere';
+    case 'nobody':
+      return 'the guest is lost: no side can run it any more';
+    case 'unknown':
+      return 'who has the guest is unknown: needs you';
+  }
 }
 
 function joined(parts: readonly (string | undefined)[]): string {

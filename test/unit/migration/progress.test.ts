@@ -4,7 +4,7 @@ import path from 'node:path';
 import { describe, it } from 'mocha';
 import { progressOf } from '../../../src/migration/run/follow';
 import { readMigrationInfo, stageOf } from '../../../src/migration/run/migrationInfo';
-import { progressLine } from '../../../src/migration/run/progressText';
+import { lampText, progressLine } from '../../../src/migration/run/progressText';
 import type { RunProgress } from '../../../src/migration/run/types';
 import { isObject, type JsonObject } from '../../../src/qmp/json';
 import { isMigrating } from '../../../src/vm/machine';
@@ -42,6 +42,48 @@ describe('a line of progress', () => {
     assert.equal(line({ phase: 'preflight' }), 'checking both sides');
   });
 
+  it('tells the pause beside what is allowed, and how much the guest is slowed', () => {
+    assert.equal(
+      line({ expectedDowntimeMs: 40, downtimeLimitMs: 300, throttlePercent: 20 }),
+      'pause expected 40 ms of 300 ms allowed · guest slowed by 20 %',
+    );
+    assert.equal(line({ pass: 1, throttlePercent: 0 }), 'pass 1');
+  });
+
+  it('begins with what has to be acted upon, and says no figure twice', () => {
+    const progress = {
+      ...{ pass: 3, fraction: 0.5, bytesPerSecond: 2 ** 20, remainingBytes: 2 ** 20 },
+      ...{ expectedDowntimeMs: 900, downtimeLimitMs: 300 },
+    };
+    const text = 'guest writes 3 MiB/s, channel moves 1 MiB/s: not converging';
+    assert.equal(
+      line({ ...progress, verdict: { kind: 'not-converging', text, remedies: [] } }),
+      `${text} · pass 3 · 50 % · 1 MiB left`,
+    );
+    assert.equal(
+      line({ ...progress, verdict: { kind: 'converging', text: 'soon', remedies: [] } }),
+      'pass 3 · 50 % · 1 MiB/s · 1 MiB left · pause expected 900 ms of 300 ms allowed',
+    );
+    assert.equal(line({ verdict: { kind: 'not-converging', text, remedies: [] } }), text);
+  });
+
+  it('keeps the figures that matter once the guest stands still or has gone over', () => {
+    const left = { remainingBytes: 2 ** 20, bytesPerSecond: 2 ** 20, fraction: 0.5 };
+    assert.equal(
+      line({ ...left, phase: 'held' }),
+      'standing still before the switchover · 1 MiB left',
+    );
+    assert.equal(
+      line({ ...left, phase: 'postcopy' }),
+      'running on the target, its memory still arriving · 1 MiB left · 1 MiB/s',
+    );
+    assert.equal(line({ phase: 'interrupted', note: 'Wait.' }), 'postcopy is interrupted · Wait.');
+    assert.equal(
+      line({ phase: 'cancel', cancelHangs: true }),
+      'cancelling · it has had no effect yet',
+    );
+  });
+
   it('never claims more than everything or less than nothing', () => {
     const fraction = (total: number, remaining: number): number | undefined =>
       progressOf(readMigrationInfo({ ram: { total, remaining } })).fraction;
@@ -49,6 +91,23 @@ describe('a line of progress', () => {
     assert.equal(fraction(100, 150), 0);
     assert.equal(fraction(100, -5), 1);
     assert.equal(fraction(0, 0), undefined);
+  });
+});
+
+describe('the lamp of a run', () => {
+  it('names the side that has the guest, and never a side where none is proven', () => {
+    const labels = { source: 'web-1', target: 'web-2' };
+    assert.equal(lampText('source', labels), 'the guest is on web-1');
+    assert.equal(lampText('target', labels), 'the guest is on web-2');
+    for (const [owner, words] of [
+      ['neither-yet', /stands still/],
+      ['file', /in a file/],
+      ['nobody', /lost/],
+      ['unknown', /unknown: needs you/],
+    ] as const) {
+      assert.match(lampText(owner, labels), words);
+      assert.doesNotMatch(lampText(owner, labels), /web-/);
+    }
   });
 });
 
