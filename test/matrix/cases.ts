@@ -1,0 +1,153 @@
+import type { QemuVersionName } from '../../scripts/lib/qemu';
+import { arms, type Arm, type ArmName } from './arms';
+import { breakings, phases, type Breaking, type Phase } from './names';
+
+/** Where the guest has to run in the end. */
+export type Expectation =
+  | { readonly guest: 'source' | 'target' | 'either' }
+  /** It cannot live on, for this reason, and the outcome has to say so. */
+  | { readonly guest: 'lost'; readonly why: string }
+  /** Both are possible, and whichever it is has to be told. */
+  | { readonly guest: 'either-or-lost'; readonly why: string };
+
+export interface Case {
+  /** `precopy-fd 11.1 transfer kill-target` */
+  readonly title: string;
+  readonly arm: Arm;
+  readonly version: QemuVersionName;
+  readonly phase: Phase;
+  readonly breaking: Breaking;
+  readonly expected: Expectation;
+}
+
+/** A combination that cannot be, or that nobody here can bring about. */
+export interface Impossible {
+  readonly arm: ArmName;
+  /** The phase, or the breaking, that it does not have. */
+  readonly what: Phase | Breaking;
+  readonly reason: string;
+}
+
+export interface Filter {
+  readonly method?: string | undefined;
+  readonly version?: string | undefined;
+  readonly phase?: string | undefined;
+  readonly breaking?: string | undefined;
+}
+
+export interface Plan {
+  readonly cases: readonly Case[];
+  readonly impossible: readonly Impossible[];
+}
+
+/** All cases that pass the filter, in a fixed order, and what cannot be tried. */
+export function plan(filter: Filter = {}): Plan {
+  const cases: Case[] = [];
+  const impossible: Impossible[] = [];
+  const passes = (wanted: string | undefined, ...names: string[]): boolean =>
+    wanted === undefined || wanted.split(',').some((name) => names.includes(name));
+  for (const arm of arms) {
+    if (!passes(filter.method, arm.name, arm.method)) continue;
+    for (const phase of phases.filter((name) => passes(filter.phase, name))) {
+      if (!arm.phases.includes(phase)) {
+        const reason = arm.never[phase] ?? 'it has no such phase';
+        impossible.push({ arm: arm.name, what: phase, reason });
+        continue;
+      }
+      for (const breaking of breakings.filter((name) => passes(filter.breaking, name))) {
+        const reason = whyNot(arm, phase, breaking);
+        if (reason !== undefined) {
+          impossible.push({ arm: arm.name, what: breaking, reason });
+          continue;
+        }
+        const expected = expectationOf(arm, phase, breaking);
+        for (const version of arm.versions.filter((name) => passes(filter.version, name))) {
+          const title = `${arm.name} ${version} ${phase} ${breaking}`;
+          cases.push({ title, arm, version, phase, breaking, expected });
+        }
+      }
+    }
+  }
+  return { cases, impossible };
+}
+
+/** Why this cannot be tried; `undefined`: it can. */
+function whyNot(arm: Arm, phase: Phase, breaking: Breaking): string | undefined {
+  switch (breaking) {
+    case 'kill-helper':
+    case 'pause-helper':
+      if (arm.transport !== 'fd') return 'no helper takes part: the channel is a socket';
+      return phase === 'prepare' ? undefined : 'the helper has ended before the transfer begins';
+    case 'cut-channel':
+    case 'stall-channel':
+      if (phase === 'prepare') return 'nothing is connected yet';
+      if (phase === 'settle') return 'the channel is closed by then';
+      return arm.transport === 'fd'
+        ? 'a socketpair is in the hands of the two QEMUs alone: nobody is between them'
+        : undefined;
+    case 'other-device':
+    case 'other-ram':
+      return phase === 'prepare' ? undefined : 'is so from the start: tried in prepare';
+    case 'freeze-source':
+    case 'freeze-target':
+      return phase === 'settle' || phase === 'prepare'
+        ? 'nothing is left to wait for that a pause does not show'
+        : undefined;
+    case 'kill-source':
+    case 'kill-target':
+    case 'kill-driver':
+    case 'pause-source':
+    case 'pause-target':
+    case 'pause-driver':
+    case 'disk-full':
+    case 'cancel':
+      return undefined;
+  }
+}
+
+const onlyThere = 'its memory was in that process alone';
+
+/** What QEMU makes possible at best; see section 5.1 of the facts. */
+function expectationOf(_arm: Arm, phase: Phase, breaking: Breaking): Expectation {
+  const moved = phase === 'postcopy' || phase === 'settle';
+  switch (breaking) {
+    case 'kill-source':
+      if (phase === 'settle') return { guest: 'target' };
+      if (phase === 'postcopy') return { guest: 'lost', why: 'some pages were there alone' };
+      if (phase === 'switch-over') {
+        const why = 'it depends on whether all had been sent by then';
+        return { guest: 'either-or-lost', why };
+      }
+      return { guest: 'lost', why: onlyThere };
+    case 'kill-target':
+      return moved ? { guest: 'lost', why: onlyThere } : { guest: 'source' };
+    case 'kill-helper':
+    case 'other-device':
+    case 'other-ram':
+      return { guest: 'source' };
+    case 'pause-helper':
+      return { guest: 'either' };
+    case 'kill-driver':
+      if (phase === 'prepare') return { guest: 'source' };
+      return { guest: phase === 'held' ? 'either' : 'target' };
+    case 'pause-source':
+    case 'pause-target':
+    case 'stall-channel':
+      return { guest: moved ? 'target' : 'either' };
+    case 'pause-driver':
+    case 'disk-full':
+      return { guest: 'target' };
+    case 'freeze-source':
+      return { guest: 'lost', why: 'it hangs, and a person kills it in the end' };
+    case 'freeze-target':
+      if (moved) return { guest: 'lost', why: 'it hangs, and a person kills it in the end' };
+      return { guest: 'source' };
+    case 'cut-channel':
+      if (moved) return { guest: 'target' };
+      return { guest: phase === 'switch-over' ? 'either' : 'source' };
+    case 'cancel':
+      if (moved) return { guest: 'target' };
+      // Before the start it may come when "migrate" is on its way already.
+      return { guest: phase === 'switch-over' || phase === 'prepare' ? 'either' : 'source' };
+  }
+}
