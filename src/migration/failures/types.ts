@@ -17,6 +17,16 @@ export interface FailureEvidence {
   readonly targetStderr?: readonly string[];
   readonly sourceEnd?: ProcessEnd;
   readonly targetEnd?: ProcessEnd;
+  /** A command that was refused, where `sourceError` and `targetError` do not have it. */
+  readonly refusal?: Refusal;
+}
+
+/** QEMU did not carry a command out. */
+export interface Refusal {
+  readonly command: string;
+  readonly text: string;
+  /** Absent where it may have been either. */
+  readonly side?: SideName;
 }
 
 /** How a QEMU ended; both absent: it is gone and nobody knows how. */

@@ -1,12 +1,16 @@
+import { QmpCommandError } from '../../qmp/errors';
 import { explain } from '../view/words';
 import type { MachineHandle } from '../../vm/types';
+import { explainFailure, endSentences } from '../failures/explain';
+import type { FailureEvidence, FailureExplanation, ProcessEnd } from '../failures/types';
 import { formatDurationMs } from '../settings/units';
 import { RunRefusedError } from './checks';
 import type { Followed } from './follow';
 import type { Side } from './look';
 import { stageOf } from './migrationInfo';
 import { decideOwner, type SideView, type Verdict } from './ownership';
-import type { OutcomeKind, RunOutcome } from './types';
+import type { SideName } from './journal/entries';
+import type { MethodName, OutcomeKind, RunOutcome, RunPhase } from './types';
 
 type Figures = Pick<RunOutcome, 'totalTimeMs' | 'downtimeMs' | 'transferredBytes'>;
 
@@ -23,6 +27,20 @@ interface Labels {
 
 const quitTarget = (target: string): string =>
   `Quit ${target}: a target serves one attempt. Start another with "-incoming defer" to try again.`;
+
+/** What is known besides of a run that went wrong; all of it may be absent. */
+export interface OutcomeEvidence {
+  /** Absent: `precopy`. */
+  readonly method?: MethodName;
+  /** The last state before the run began to settle; absent: `transfer`, or `prepare` of a start. */
+  readonly phase?: RunPhase;
+  /** Last lines of standard error since the beginning of the run, oldest first. */
+  readonly sourceStderr?: readonly string[];
+  readonly targetStderr?: readonly string[];
+  /** Absent: only that it is gone shows, in the view of that side. */
+  readonly sourceEnd?: ProcessEnd;
+  readonly targetEnd?: ProcessEnd;
+}
 
 /** A check or a first question failed; nothing was changed. */
 export function outcomeOfRefusal(
@@ -68,6 +86,7 @@ export interface FailedStart {
   readonly notPutBack: readonly string[];
   /** The target was told to listen, and so is used up. */
   readonly targetListens: boolean;
+  readonly evidence?: OutcomeEvidence;
 }
 
 export function outcomeOfFailedStart(start: FailedStart): RunOutcome {
@@ -94,12 +113,73 @@ export function outcomeOfFailedStart(start: FailedStart): RunOutcome {
     };
   }
   const { headline, detail, nextStep } = explain(start.error);
+  const evidence = evidenceOfStart(start, verdict, labels);
+  const cause = explainFailure(evidence);
+  const isKnown = cause.id !== 'unknown';
+  // The refusal stands in the headline already.
+  const quotes = cause.quotes.filter((quote) => !quote.includes(evidence.refusal?.text ?? '\n'));
+  const nextSteps = [isKnown ? cause.nextStep : undefined, nextStep].filter(
+    (step) => step !== undefined,
+  );
   return {
     ...base,
     kind: verdict.owner === 'unknown' ? 'unknown' : 'failed',
     headline: `${where} The migration did not begin.`,
-    details: [headline, ...(detail === undefined ? [] : [detail]), ...start.notPutBack],
-    nextStep: `${nextStep ?? ''}${used}`.trim() || 'Mend the cause and try again.',
+    details: [
+      ...(isKnown ? [cause.what, cause.meaning] : []),
+      headline,
+      ...(detail === undefined ? [] : [detail]),
+      ...endSentences(evidence),
+      ...quotes,
+      ...start.notPutBack,
+    ],
+    nextStep: `${nextSteps.join(' ')}${used}`.trim() || 'Mend the cause and try again.',
+  };
+}
+
+/** The errors that both sides show may be of an earlier attempt; what was refused now counts. */
+function evidenceOfStart(start: FailedStart, verdict: Verdict, labels: Labels): FailureEvidence {
+  const { error, evidence = {} } = start;
+  const cause = error instanceof Error ? error.cause : undefined;
+  const refused = [error, cause].find((one) => one instanceof QmpCommandError);
+  const side = refused && sideOfCommand[refused.command];
+  return {
+    method: 'precopy',
+    phase: 'prepare',
+    ...evidence,
+    labels,
+    owner: verdict.owner,
+    guestRunning: verdict.guestRunning,
+    sourceError: undefined,
+    targetError: undefined,
+    ...endsOf(start, evidence),
+    ...(refused !== undefined && {
+      refusal: {
+        command: refused.command,
+        text: refused.desc,
+        ...(side !== undefined && { side }),
+      },
+    }),
+  };
+}
+
+/** Only those that a run sends to one side; the others say nothing of who refused. */
+const sideOfCommand: Readonly<Record<string, SideName | undefined>> = {
+  migrate: 'source',
+  'migrate-incoming': 'target',
+  netdev_add: 'target',
+  device_add: 'target',
+};
+
+function endsOf(
+  { source, target }: { readonly source: SideView; readonly target: SideView },
+  { sourceEnd, targetEnd }: OutcomeEvidence,
+): Pick<FailureEvidence, 'sourceEnd' | 'targetEnd'> {
+  const here = sourceEnd ?? (source.kind === 'gone' ? {} : undefined);
+  const there = targetEnd ?? (target.kind === 'gone' ? {} : undefined);
+  return {
+    ...(here !== undefined && { sourceEnd: here }),
+    ...(there !== undefined && { targetEnd: there }),
   };
 }
 
@@ -120,6 +200,7 @@ export interface EndedRun {
   readonly notPutBack: readonly string[];
   readonly ranBefore: boolean;
   readonly maxBandwidth: bigint | undefined;
+  readonly evidence?: OutcomeEvidence;
 }
 
 /** The truthful end of a run that QEMU had begun. */
@@ -139,6 +220,8 @@ export function outcomeOfRun(run: EndedRun): RunOutcome {
           transferredBytes: info.transferredBytes,
         }
       : noFigures;
+  const evidence = evidenceOfRun(run, verdict, labels);
+  const cause = hasFailed(kind, followed) ? explainFailure(evidence) : undefined;
   return {
     ...figures,
     kind,
@@ -147,9 +230,46 @@ export function outcomeOfRun(run: EndedRun): RunOutcome {
     sourceError: info.errorText,
     targetError: sides.target.info.errorText,
     headline: headlineOf(kind, verdict, labels, run),
-    details: [...detailsOf(run, labels), ...run.notPutBack],
-    nextStep: nextStepOf(kind, verdict, labels, followed),
+    details: [
+      ...(cause === undefined ? [] : [cause.what, cause.meaning]),
+      ...endSentences(evidence),
+      ...silentSides(followed, labels),
+      ...(cause?.quotes ?? []),
+      ...run.notPutBack,
+    ],
+    nextStep: nextStepOf(kind, verdict, labels, followed, cause),
   };
+}
+
+/** Something broke, other than by a cancel that was asked for or by our looking away. */
+function hasFailed(kind: OutcomeKind, { end, cancelReason, target }: Followed): boolean {
+  if (kind !== 'failed' && kind !== 'unknown') return false;
+  if (end.kind === 'completed') return target.kind === 'gone';
+  // A channel that is cut on purpose makes both sides complain.
+  const meant = end.kind === 'cancelled' || cancelReason === 'asked-for';
+  return !meant && end.kind !== 'lost-sight';
+}
+
+function evidenceOfRun(run: EndedRun, verdict: Verdict, labels: Labels): FailureEvidence {
+  const { followed, sides, evidence = {} } = run;
+  return {
+    method: 'precopy',
+    phase: 'transfer',
+    ...evidence,
+    labels,
+    owner: verdict.owner,
+    guestRunning: verdict.guestRunning,
+    sourceError: sides.source.info.errorText,
+    targetError: sides.target.info.errorText,
+    ...endsOf(followed, evidence),
+  };
+}
+
+function silentSides({ source, target }: Followed, labels: Labels): string[] {
+  return [
+    ...(source.kind === 'silent' ? [`${labels.source} does not answer.`] : []),
+    ...(target.kind === 'silent' ? [`${labels.target} does not answer.`] : []),
+  ];
 }
 
 function kindOf(followed: Followed, verdict: Verdict): OutcomeKind {
@@ -201,41 +321,27 @@ export function whereIsTheGuest(verdict: Verdict, { source, target }: Labels): s
     return `DANGER: the guest runs on both ${source} and ${target}.`;
   }
   const state = verdict.guestRunning === true ? 'runs' : 'is paused';
+  // Methods with one machine have it on both sides.
+  const isOne = source === target;
   switch (verdict.owner) {
     case 'source':
       return `The guest ${state} on ${source}.`;
     case 'target':
       return `The guest ${state} on ${target}.`;
     case 'nobody':
-      return `The guest is lost: neither ${source} nor ${target} has all of it.`;
+      return isOne
+        ? `The guest is lost: ${source} does not have all of it.`
+        : `The guest is lost: neither ${source} nor ${target} has all of it.`;
     case 'file':
-      return `The guest is saved, and runs nowhere.`;
+      return `The guest of ${source} is saved to its file, and runs nowhere.`;
     case 'neither-yet':
+      return isOne
+        ? `The guest of ${source} stands still.`
+        : `The guest stands still between ${source} and ${target}.`;
     case 'unknown':
+      if (isOne) return `It is not known whether ${source} still has the guest.`;
       return `It is not known whether the guest is on ${source} or on ${target}.`;
   }
-}
-
-function detailsOf({ followed, sides }: EndedRun, labels: Labels): string[] {
-  const details: string[] = [];
-  const { errorText: sourceText } = sides.source.info;
-  const { errorText: targetText } = sides.target.info;
-  // A channel that is cut on purpose makes both sides complain.
-  const meant = followed.end.kind === 'cancelled' || followed.cancelReason === 'asked-for';
-  const unexpected = followed.end.kind !== 'completed' && !meant;
-  if (sourceText !== undefined && unexpected) details.push(`${labels.source} says: ${sourceText}`);
-  if (targetText !== undefined && unexpected) {
-    details.push(`${labels.target} says: ${targetText}`);
-  }
-  if (followed.source.kind === 'gone') details.push(`The QEMU of ${labels.source} has ended.`);
-  if (followed.target.kind === 'gone') {
-    details.push(
-      `The QEMU of ${labels.target} has ended; why is told on its standard error, if anywhere.`,
-    );
-  }
-  if (followed.source.kind === 'silent') details.push(`${labels.source} does not answer.`);
-  if (followed.target.kind === 'silent') details.push(`${labels.target} does not answer.`);
-  return details;
 }
 
 function nextStepOf(
@@ -243,7 +349,9 @@ function nextStepOf(
   verdict: Verdict,
   { source, target }: Labels,
   followed: Followed,
+  cause: FailureExplanation | undefined,
 ): string {
+  const cure = cause === undefined || cause.id === 'unknown' ? '' : ` ${cause.nextStep}`;
   if (verdict.twoCopies) {
     return `Stop one of them now ("stop" on ${target}), before both write to the same disk, then find out which one is right.`;
   }
@@ -255,12 +363,13 @@ function nextStepOf(
     }
     case 'cancelled':
     case 'failed': {
-      if (verdict.owner === 'nobody') return `Start the guest anew from its disk.`;
+      if (verdict.owner === 'nobody') return `Start the guest anew from its disk.${cure}`;
       const targetGone = followed.target.kind === 'gone';
       const again = targetGone
-        ? 'Start another target with "-incoming defer" to try again.'
+        ? `Start another target with "-incoming defer" to try again.`
         : quitTarget(target);
-      return verdict.guestRunning === true ? again : `${again} Then continue ${source}.`;
+      const safe = verdict.guestRunning === true ? again : `${again} Then continue ${source}.`;
+      return `${safe}${cure}`;
     }
     case 'refused':
     case 'unknown':
