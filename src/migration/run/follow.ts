@@ -15,6 +15,7 @@ import {
   type SideView,
 } from './ownership';
 import type { PostcopyRecovery } from './postcopyRecovery';
+import { ProgressFigures } from './progressFigures';
 import { isSettled, type FollowEnd } from './settled';
 import { stateSeen } from './states';
 import type { RunProgress } from './types';
@@ -91,6 +92,7 @@ export class Follower {
   private readonly target: Side;
   private readonly options: FollowOptions;
   private readonly recorder: Recorder;
+  private readonly figures: ProgressFigures;
   private lastAnswer: { readonly atMs: number; readonly view: Answered | undefined };
   private cancelReason: CancelReason | undefined;
   private cancelSentAtMs: number | undefined;
@@ -109,6 +111,7 @@ export class Follower {
     this.options = options;
     const { earlier, recorder = noRecorder, log, gate, arrival } = options;
     this.recorder = recorder;
+    this.figures = new ProgressFigures(source, target);
     this.lastAnswer = { atMs: Date.now(), view: undefined };
     const isUnheard = (): boolean => arrival !== undefined && !arrival.wasTold();
     this.hold = new Hold(source, target, { log, recorder, gate, isUnheard }, earlier?.hold);
@@ -144,11 +147,18 @@ export class Follower {
     return this.lastAnswer.view;
   }
 
-  /** Does something between two looks, never during one. */
-  exclusively<T>(work: () => Promise<T>): Promise<T> {
+  /** Does something between two looks, never during one, and looks soon after. */
+  async interject(work: () => Promise<void>): Promise<void> {
+    try {
+      await this.exclusively(work);
+    } finally {
+      this.wake();
+    }
+  }
+
+  private exclusively<T>(work: () => Promise<T>): Promise<T> {
     const done = this.turn.then(work);
     this.turn = done.catch(() => undefined);
-    void this.turn.then(() => this.wake());
     return done;
   }
 
@@ -258,11 +268,8 @@ export class Follower {
   }
 
   private reportProgress(info: MigrationInfo): void {
-    const { parameters = {} } = this.source.lastSeen().facts ?? {};
     this.options.report({
-      ...progressOf(info),
-      downtimeLimitMs: figureOf(parameters['downtime-limit']),
-      maxBandwidthBytesPerSecond: figureOf(parameters['max-bandwidth']),
+      ...this.figures.read(info, this.options.gate.state),
       cancelHangs: this.cancelHangs(),
       note: this.noteOf(info),
     });
@@ -422,25 +429,4 @@ export class Follower {
 function hasLeft(status: string | undefined): boolean {
   const stage = stageOf(status);
   return stage === 'point-of-no-return' || stage === 'completed';
-}
-
-function figureOf(value: unknown): number | undefined {
-  return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : undefined;
-}
-
-/** The figures of one answer of `query-migrate`. */
-export function progressOf(info: MigrationInfo): Partial<RunProgress> {
-  const { totalBytes, remainingBytes } = info;
-  const known = totalBytes !== undefined && remainingBytes !== undefined && totalBytes > 0;
-  return {
-    status: info.status,
-    fraction: known ? Math.max(0, Math.min(1, 1 - remainingBytes / totalBytes)) : undefined,
-    pass: info.pass,
-    bytesPerSecond: info.bytesPerSecond,
-    remainingBytes,
-    transferredBytes: info.transferredBytes,
-    expectedDowntimeMs: info.expectedDowntimeMs,
-    dirtyBytesPerSecond: info.dirtyBytesPerSecond,
-    throttlePercent: info.throttlePercent,
-  };
 }

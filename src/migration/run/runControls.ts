@@ -27,7 +27,7 @@ export function controlsOf(options: RunControlsOptions): ControlHandler {
   return (request) => {
     // A source that hangs would keep the turn to itself.
     if (request.id === 'yank') return yank(options);
-    return options.follower.exclusively(() => carryOut(request, options));
+    return options.follower.interject(() => carryOut(request, options));
   };
 }
 

@@ -1,6 +1,6 @@
 import type { MachineId, MachineSnapshot, VmFacts } from '../../vm/types';
 import { isMigrating } from '../../vm/machine';
-import { progressOf } from '../run/follow';
+import { progressOf } from '../run/progressFigures';
 import { readMigrationInfo, type MigrationInfo } from '../run/migrationInfo';
 import { noProgress, progressLine } from '../run/progressText';
 import type { OutcomeKind, RunOutcome, RunRecord } from '../run/types';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'mocha';
-import { progressOf } from '../../../src/migration/run/follow';
+import { progressOf } from '../../../src/migration/run/progressFigures';
 import { readMigrationInfo, stageOf } from '../../../src/migration/run/migrationInfo';
 import { lampText, progressLine } from '../../../src/migration/run/progressText';
 import type { RunProgress } from '../../../src/migration/run/types';
@@ -140,6 +140,7 @@ describe('an answer of query-migrate', () => {
       bytesPerSecond: 1_000_000,
       dirtyBytesPerSecond: 40_960,
       pass: 2,
+      throttlePercent: undefined,
     });
   });
 
