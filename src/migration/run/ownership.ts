@@ -212,19 +212,29 @@ export function mayContinueTarget(source: SideView, target: SideView): boolean {
 }
 
 /** Whether a `migrate_cancel` now would find the guest in the source's hands. */
-export function canBeCancelled({ runState, migrationStatus }: Answered): boolean {
-  const stage = stageOf(migrationStatus);
-  if (stage === 'paused-before-switchover') return true;
-  // QEMU 7.2 has no status of its own for the last part; there only the run state tells.
-  return stage === 'moving' && runState.status !== 'finish-migrate';
+export function canBeCancelled(side: Answered): boolean {
+  const stage = stageOf(side.migrationStatus);
+  return (stage === 'moving' || stage === 'paused-before-switchover') && !isHandingOver(side);
 }
 
 /** Whether the target may have all of the guest by now. */
 export function isHandingOver({ runState, migrationStatus }: Answered): boolean {
-  const stage = stageOf(migrationStatus);
-  return (
-    stage === 'point-of-no-return' || (stage === 'moving' && runState.status === 'finish-migrate')
-  );
+  switch (stageOf(migrationStatus)) {
+    case 'point-of-no-return':
+      return true;
+    case 'moving':
+      // QEMU 7.2 has no status of its own for the last part; there only the run state tells. And the
+      // run state may be younger than the status: then the guest has gone over between the two.
+      return runState.status === 'finish-migrate' || runState.status === 'postmigrate';
+    case 'paused-before-switchover':
+      return runState.status === 'postmigrate';
+    case 'none':
+    case 'ending':
+    case 'completed':
+    case 'failed':
+    case 'cancelled':
+      return false;
+  }
 }
 
 /** Whether the guest's memory is spread over both sides: neither has all of it. */

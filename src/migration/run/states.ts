@@ -1,5 +1,5 @@
 import { stageOf } from './migrationInfo';
-import { isPostcopy, type SideView } from './ownership';
+import { isHandingOver, isPostcopy, type SideView } from './ownership';
 import type { GuestOwner, RunPhase } from './types';
 
 /**
@@ -93,13 +93,14 @@ export const states: Readonly<Record<RunPhase, StateRow>> = {
   postcopy: {
     words: 'running on the target, its memory still arriving',
     commands: ['migrate-set-parameters', 'migrate-pause'],
-    exits: ['interrupted', 'settle', 'needs-you'],
+    // To `switch-over` by a status that only a later QEMU knows.
+    exits: ['interrupted', 'switch-over', 'settle', 'needs-you'],
     owner: 'target',
   },
   interrupted: {
     words: 'postcopy is interrupted',
     commands: ['getfd', 'closefd', 'migrate-recover', 'migrate', 'migrate-pause'],
-    exits: ['postcopy', 'settle', 'needs-you'],
+    exits: ['postcopy', 'switch-over', 'settle', 'needs-you'],
     owner: 'target',
   },
   cancel: {
@@ -141,21 +142,28 @@ export function mayEnter(from: RunPhase, to: RunPhase): boolean {
   return from === to || states[from].exits.includes(to);
 }
 
+/** What the source says of a run in these states puts it into no other: its part is over. */
+const over: readonly RunPhase[] = ['settle', 'needs-you', 'ended'];
+/** From these the guest does not come back: a source that moves data is in another migration. */
+const beyondReturn: readonly RunPhase[] = ['postcopy', 'interrupted'];
+
 /**
- * Where an answer of the source puts a run that has begun. Statuses of later QEMUs count as
- * `switch-over`: in progress, and nothing may be undone.
+ * Where an answer of the source puts a run whose `migrate` was sent. Statuses of later QEMUs count
+ * as `switch-over`: in progress, and nothing may be undone.
  */
 export function stateSeen(now: RunPhase, source: SideView, cancelSent: boolean): RunPhase {
+  if (over.includes(now)) return now;
   if (source.kind === 'gone') return 'settle';
   if (source.kind === 'silent') return now;
-  const { migrationStatus, runState } = source;
-  const stage = stageOf(migrationStatus);
-  switch (stage) {
+  const { migrationStatus } = source;
+  switch (stageOf(migrationStatus)) {
     case 'moving':
-      // QEMU 7.2 has no status of its own for the last part; there only the run state tells.
-      if (runState.status === 'finish-migrate') return 'switch-over';
+      if (beyondReturn.includes(now)) return now;
+      if (isHandingOver(source)) return 'switch-over';
       return cancelSent ? 'cancel' : 'transfer';
     case 'paused-before-switchover':
+      if (beyondReturn.includes(now)) return now;
+      if (isHandingOver(source)) return 'switch-over';
       return cancelSent ? 'cancel' : 'held';
     case 'point-of-no-return':
       if (migrationStatus === 'postcopy-paused') return 'interrupted';
