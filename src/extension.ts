@@ -14,6 +14,7 @@ import { SettingId } from './ui/ids';
 import { trafficLogger } from './ui/log';
 import { MementoMachineStore } from './ui/machineStore';
 import { OrderlyMemento } from './ui/orderlyMemento';
+import { OtherDrivers } from './ui/otherDrivers';
 import { MementoPairStore } from './ui/pairStore';
 import { PromptsSlot } from './ui/promptsSlot';
 import { followSetting, readSetting } from './ui/settings';
@@ -59,9 +60,10 @@ export function activate(context: ExtensionContext): QemuMigrationApi {
 
   const history = new SettingsHistory(registry);
   const pairs = new Pairs(new MementoPairStore(state, log));
-  const provider = new MachinesProvider(registry, runs, pairs);
+  const drivers = new OtherDrivers();
+  const provider = new MachinesProvider(registry, runs, pairs, drivers);
   const services = {
-    ...{ registry, runs, journals, pairs, history, provider, prompts, commands, log },
+    ...{ registry, runs, journals, drivers, pairs, history, provider, prompts, commands, log },
     locateHelper: findHelper,
   };
 
@@ -76,6 +78,7 @@ export function activate(context: ExtensionContext): QemuMigrationApi {
     changes,
     provider,
     history,
+    drivers,
     pairs,
     runs,
     registry,

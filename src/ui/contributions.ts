@@ -8,10 +8,13 @@ import type { MachineRegistry } from '../vm/registry';
 import type { CommandRunner } from './command';
 import { ComparisonCommands } from './commands/comparisonCommands';
 import { ConnectionCommands } from './commands/connectionCommands';
+import { ControlCommands } from './commands/controlCommands';
 import { CopyCommands } from './commands/copyCommands';
 import { FilterCommands } from './commands/filterCommands';
+import { GuestCommands } from './commands/guestCommands';
 import { HelpCommands } from './commands/helpCommands';
 import { HistoryCommands } from './commands/historyCommands';
+import { LimitEditor } from './commands/limitEditor';
 import { MachinePicker } from './commands/machinePicker';
 import { MigrationCommands } from './commands/migrationCommands';
 import { MigrationQuestions } from './commands/migrationQuestions';
@@ -24,14 +27,18 @@ import { PreflightCommands } from './commands/preflightCommands';
 import { PreflightList } from './commands/preflightList';
 import { ProfileCommands } from './commands/profileCommands';
 import { ResetCommands } from './commands/resetCommands';
+import { RunPicker } from './commands/runPicker';
 import { SettingCommands } from './commands/settingCommands';
 import { SettingsChanger } from './commands/settingsChanger';
 import { ContextKeys } from './contextKeys';
 import type { Contribution } from './contribution';
+import { ConvergenceNotices } from './convergenceNotices';
 import { Discovery } from './discovery';
 import { ProfileSchemaDocument } from './documents/profileSchemaDocument';
+import { RunDocuments } from './documents/runDocuments';
 import { SettingsDocuments } from './documents/settingsDocuments';
 import { MigrationReporter } from './migrationReporter';
+import type { OtherDrivers } from './otherDrivers';
 import { ProfileDiagnostics } from './profiles/profileDiagnostics';
 import { ProfileLibrary } from './profiles/profileLibrary';
 import type { Prompts } from './prompts';
@@ -45,6 +52,7 @@ export interface Services {
   readonly registry: MachineRegistry;
   readonly runs: Runs;
   readonly journals: Journals;
+  readonly drivers: OtherDrivers;
   readonly pairs: Pairs;
   readonly history: SettingsHistory;
   readonly provider: MachinesProvider;
@@ -56,7 +64,8 @@ export interface Services {
 
 /** The parts of the extension that register themselves, each once. */
 export function contributionsOf(services: Services): readonly Contribution[] {
-  const { registry, runs, journals, pairs, history, provider, prompts, commands, log } = services;
+  const { registry, runs, journals, drivers, pairs, history, provider, prompts, commands, log } =
+    services;
   const contextKeys = new ContextKeys();
   const discovery = new Discovery(registry, contextKeys, prompts, log);
   const picker = new MachinePicker(registry, prompts);
@@ -73,9 +82,13 @@ export function contributionsOf(services: Services): readonly Contribution[] {
     discovery,
   );
   const connection = new ConnectionCommands(registry, commands, prompts, picker, discovery, view);
+  const runDocuments = new RunDocuments(journals);
+  const runPicker = new RunPicker(registry, runs, prompts, picker);
+  const limits = new LimitEditor(registry, prompts);
+  const controls = new ControlCommands(registry, runs, commands, prompts, runPicker, limits);
   const connectAnother = (): ReturnType<typeof connection.connect> => connection.connect({});
   const questions = new MigrationQuestions(registry, prompts, connectAnother, pairs);
-  const reporter = new MigrationReporter(prompts, log);
+  const reporter = new MigrationReporter(prompts, log, runDocuments);
   const pairPicker = new PairPicker(registry, pairs, prompts);
   const pairQuestions = new PairQuestions(registry, pairs, prompts);
   const transfer = new PairedBackendTransfer(pairPicker, history, prompts);
@@ -96,12 +109,16 @@ export function contributionsOf(services: Services): readonly Contribution[] {
       runs,
       commands,
       prompts,
-      picker,
+      runPicker,
       questions,
       reporter,
       pairs,
       preflight,
+      runDocuments,
     ),
+    controls,
+    new ConvergenceNotices(runs, commands, prompts, controls),
+    new GuestCommands(registry, journals, commands, prompts, picker),
     new PairCommands(
       registry,
       pairs,
@@ -124,10 +141,11 @@ export function contributionsOf(services: Services): readonly Contribution[] {
       documents,
     ),
     documents,
+    runDocuments,
     new ProfileSchemaDocument(),
     library,
     new ProfileDiagnostics(),
-    new RunRecovery(journals, runs, registry, reporter, prompts, log),
+    new RunRecovery(journals, runs, registry, reporter, prompts, log, drivers),
     new HelpCommands(commands, provider, log),
     new SavedListProblems(registry, commands),
     new SavedListProblems(pairs, commands),

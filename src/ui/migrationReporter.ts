@@ -1,7 +1,9 @@
-import { l10n, type LogOutputChannel } from 'vscode';
+import { commands, l10n, type LogOutputChannel } from 'vscode';
+import { isOneSided, methodOf, methodTitles } from '../migration/methods/names';
 import { progressLine } from '../migration/run/progressText';
 import type { Run } from '../migration/run/runs';
 import type { OutcomeKind, RunOutcome, RunRecord } from '../migration/run/types';
+import { CommandId } from './ids';
 import type { Prompts, Report, Severity } from './prompts';
 
 const severities: Readonly<Record<OutcomeKind, Severity>> = {
@@ -13,14 +15,21 @@ const severities: Readonly<Record<OutcomeKind, Severity>> = {
   unknown: 'error',
 };
 
+/** Shows all that is known of a run. */
+export interface RunDetails {
+  show(record: RunRecord): Promise<void>;
+}
+
 /** Shows a run as a notification while it goes on, and its outcome as one message. */
 export class MigrationReporter {
   private readonly prompts: Prompts;
   private readonly log: LogOutputChannel;
+  private readonly details: RunDetails;
 
-  constructor(prompts: Prompts, log: LogOutputChannel) {
+  constructor(prompts: Prompts, log: LogOutputChannel, details: RunDetails) {
     this.prompts = prompts;
     this.log = log;
+    this.details = details;
   }
 
   /**
@@ -29,11 +38,8 @@ export class MigrationReporter {
    * @param again offered when the outcome is unknown: to look once more
    */
   async follow(run: Run, again?: () => void): Promise<void> {
-    const { sourceLabel, targetLabel, takenUp } = run.record;
-    const title =
-      takenUp === true
-        ? l10n.t('Taking up the migration of {0} to {1}', sourceLabel, targetLabel)
-        : l10n.t('Migrating {0} to {1}', sourceLabel, targetLabel);
+    const { sourceLabel } = run.record;
+    const title = titleOf(run.record);
     const cancelled = await this.prompts.progress(
       { title, where: 'notification', cancellable: true },
       (report, token) => {
@@ -73,18 +79,51 @@ export class MigrationReporter {
     for (const line of [...details, nextStep].filter((text) => text !== '')) this.log.info(line);
     if (sourceError !== undefined) this.log.info(`The source's QEMU: ${sourceError}`);
     if (targetError !== undefined) this.log.info(`The target's QEMU: ${targetError}`);
-    const showLog = l10n.t('Show Log');
     const told = [headline, nextStep].filter((part) => part !== '').join(' ');
     const text =
       record.takenUp === true
         ? l10n.t('A migration that was under way when its window or program closed: {0}', told)
         : told;
-    const lookAgain = l10n.t('Look Again');
-    const offerAgain = outcome.kind === 'unknown' && again !== undefined;
-    const buttons = [...(offerAgain ? [lookAgain] : []), showLog];
-    void this.prompts.message(severities[outcome.kind], text, buttons).then((button) => {
-      if (button === showLog) this.log.show();
-      if (button === lookAgain) again?.();
-    });
+    const buttons = new Map(this.buttonsOf(record, outcome, again));
+    void this.prompts
+      .message(severities[outcome.kind], text, [...buttons.keys()])
+      .then((button) => button !== undefined && buttons.get(button)?.());
   }
+
+  /** What is to be done next comes first. */
+  private buttonsOf(
+    record: RunRecord,
+    { kind, owner }: RunOutcome,
+    again: (() => void) | undefined,
+  ): readonly (readonly [label: string, press: () => void])[] {
+    const { request, sourceLabel } = record;
+    const showDetails = [l10n.t('Show Details'), () => void this.details.show(record)] as const;
+    const showLog = [l10n.t('Show Log'), () => this.log.show()] as const;
+    const gaveAway = owner === 'target' && !isOneSided(methodOf(request));
+    // A QEMU that gave its guest away is a danger as long as it lives.
+    const quit = [
+      l10n.t('Quit {0}...', sourceLabel),
+      () => void commands.executeCommand(CommandId.quitMachine, request.source),
+    ] as const;
+    return [
+      ...(kind === 'unknown' && again !== undefined
+        ? [[l10n.t('Look Again'), again] as const]
+        : []),
+      ...(gaveAway ? [quit] : []),
+      ...(kind === 'completed' || kind === 'cancelled' ? [] : [showDetails]),
+      showLog,
+    ];
+  }
+}
+
+function titleOf({ request, sourceLabel, targetLabel, takenUp }: RunRecord): string {
+  const method = methodOf(request);
+  if (isOneSided(method)) {
+    return takenUp === true
+      ? l10n.t('Taking up: {0} of {1}', methodTitles[method], sourceLabel)
+      : l10n.t('{0}: {1}', sourceLabel, methodTitles[method]);
+  }
+  return takenUp === true
+    ? l10n.t('Taking up the migration of {0} to {1}', sourceLabel, targetLabel)
+    : l10n.t('Migrating {0} to {1}', sourceLabel, targetLabel);
 }

@@ -112,6 +112,15 @@ export interface Confirmation {
   readonly keep: string;
 }
 
+/** A file to choose in VS Code's own dialog. */
+export interface FileRequest {
+  readonly title: string;
+  /** The verb on the button. */
+  readonly action: string;
+  /** Of a file to be made: what it is called unless another name is given. */
+  readonly name?: string;
+}
+
 export type Severity = 'information' | 'warning' | 'error';
 
 export interface ProgressRequest {
@@ -137,6 +146,9 @@ export interface Prompts {
   pickMany<T>(request: PickManyRequest<T>): Promise<ReadonlySet<T> | undefined>;
   /** Whether it was carried out. */
   input(request: InputRequest): Promise<boolean>;
+  /** An absolute path on the machine where the extension runs; asks before a file is overwritten. */
+  saveFile(request: FileRequest): Promise<string | undefined>;
+  openFile(request: FileRequest): Promise<string | undefined>;
   progress<T>(
     request: ProgressRequest,
     task: (report: Report, token: CancellationToken) => Promise<T>,

@@ -2,6 +2,7 @@ import type { CancellationToken } from 'vscode';
 import type {
   Back,
   Confirmation,
+  FileRequest,
   InputRequest,
   PickManyRequest,
   PickRequest,
@@ -41,6 +42,14 @@ export class PromptsSlot implements Prompts {
 
   input(request: InputRequest): Promise<boolean> {
     return this.current.input(request);
+  }
+
+  saveFile(request: FileRequest): Promise<string | undefined> {
+    return this.current.saveFile(request);
+  }
+
+  openFile(request: FileRequest): Promise<string | undefined> {
+    return this.current.openFile(request);
   }
 
   progress<T>(

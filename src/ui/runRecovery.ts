@@ -1,16 +1,26 @@
 import { Disposable, l10n, workspace, type LogOutputChannel } from 'vscode';
-import type { Journals } from '../migration/run/journal/journals';
+import type { Journals, ListedRun } from '../migration/run/journal/journals';
 import type { Runs } from '../migration/run/runs';
+import type { OtherDriver } from '../migration/view/context';
 import { explain, explanationText } from '../migration/view/words';
+import { isMigrating } from '../vm/machine';
 import type { MachineRegistry } from '../vm/registry';
+import type { MachineId } from '../vm/types';
 import type { Contribution } from './contribution';
 import type { MigrationReporter } from './migrationReporter';
+import type { OtherDrivers } from './otherDrivers';
 import type { Prompts } from './prompts';
 
 /** How often we look whether another program that drives a run is still there, as long as one does. */
 const intervalMs = 15_000;
 
-/** Takes up the runs whose window or program was closed in the middle, and shows them like any run. */
+/** How soon, at most, a migration of somebody else is looked up in the journals. */
+const soonMs = 2000;
+
+/**
+ * Takes up the runs whose window or program was closed in the middle, and shows them like any run.
+ * Finds out who drives those of other windows and programs.
+ */
 export class RunRecovery implements Contribution {
   private readonly journals: Journals;
   private readonly runs: Runs;
@@ -18,9 +28,11 @@ export class RunRecovery implements Contribution {
   private readonly reporter: MigrationReporter;
   private readonly prompts: Prompts;
   private readonly log: LogOutputChannel;
+  private readonly drivers: OtherDrivers;
   /** Those whose end could not be found out are tried again only when somebody asks. */
   private readonly tried = new Set<string>();
   private timer: NodeJS.Timeout | undefined;
+  private soon: NodeJS.Timeout | undefined;
   private disposed = false;
 
   constructor(
@@ -30,6 +42,7 @@ export class RunRecovery implements Contribution {
     reporter: MigrationReporter,
     prompts: Prompts,
     log: LogOutputChannel,
+    drivers: OtherDrivers,
   ) {
     this.journals = journals;
     this.runs = runs;
@@ -37,27 +50,33 @@ export class RunRecovery implements Contribution {
     this.reporter = reporter;
     this.prompts = prompts;
     this.log = log;
+    this.drivers = drivers;
   }
 
   register(): Disposable {
     void this.look();
     return Disposable.from(
       workspace.onDidGrantWorkspaceTrust(() => void this.look()),
+      this.registry.onDidChange((change) => {
+        if (change.kind === 'machine' && this.isUnexplained(change.change.id)) this.lookSoon();
+      }),
       new Disposable(() => {
         this.disposed = true;
         clearTimeout(this.timer);
+        clearTimeout(this.soon);
       }),
     );
   }
 
   /** Never rejects. */
   async look(): Promise<void> {
-    // To take a run up is to act on machines; an untrusted workspace may only look.
-    if (!workspace.isTrusted) return;
     try {
       const { runs, damaged } = await this.journals.list();
       for (const { path, reason } of damaged) this.tellDamaged(path, reason);
       const open = runs.filter(({ state }) => !state.ended);
+      this.drivers.set(othersOf(open));
+      // To take a run up is to act on machines; an untrusted workspace may only look.
+      if (!workspace.isTrusted) return;
       for (const { id, drivenBy } of open.reverse()) {
         if (drivenBy === undefined && !this.tried.has(id)) await this.takeUp(id);
       }
@@ -85,6 +104,21 @@ export class RunRecovery implements Contribution {
     }
   }
 
+  /** It migrates, and neither a run of ours nor one that is known of another program tells why. */
+  private isUnexplained(id: MachineId): boolean {
+    const facts = this.registry.get(id)?.snapshot.facts;
+    if (facts === undefined || !isMigrating(facts.migration)) return false;
+    return this.runs.active(id) === undefined && this.drivers.of(id) === undefined;
+  }
+
+  /** Once for many changes: a migration by hand stays unexplained, and tells of itself all the time. */
+  private lookSoon(): void {
+    if (this.disposed || this.soon !== undefined) return;
+    void this.look();
+    this.soon = setTimeout(() => (this.soon = undefined), soonMs);
+    this.soon.unref();
+  }
+
   private lookLater(): void {
     if (this.disposed) return;
     clearTimeout(this.timer);
@@ -101,4 +135,16 @@ export class RunRecovery implements Contribution {
     this.log.warn(text);
     void this.prompts.message('warning', text);
   }
+}
+
+/** By the sockets of both machines. */
+function othersOf(open: readonly ListedRun[]): ReadonlyMap<MachineId, OtherDriver> {
+  return new Map(
+    open.flatMap(({ id, state, drivenBy }) => {
+      if (drivenBy === undefined || drivenBy.pid === process.pid) return [];
+      const { program, pid } = drivenBy;
+      const { source, target } = state.begin;
+      return [source, target].map(({ socket }) => [socket, { program, pid, run: id }] as const);
+    }),
+  );
 }

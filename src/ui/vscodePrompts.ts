@@ -1,9 +1,12 @@
-import { ProgressLocation, window } from 'vscode';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { ProgressLocation, Uri, window } from 'vscode';
 import type { CancellationToken } from 'vscode';
 import { ViewId } from './ids';
 import type {
   Back,
   Confirmation,
+  FileRequest,
   InputRequest,
   PickManyRequest,
   PickRequest,
@@ -59,6 +62,18 @@ export class VscodePrompts implements Prompts {
 
   input(request: InputRequest): Promise<boolean> {
     return askText(request);
+  }
+
+  async saveFile({ title, action, name }: FileRequest): Promise<string | undefined> {
+    const defaultUri = Uri.file(join(homedir(), name ?? ''));
+    const uri = await window.showSaveDialog({ title, saveLabel: action, defaultUri });
+    return uri?.fsPath;
+  }
+
+  async openFile({ title, action }: FileRequest): Promise<string | undefined> {
+    const defaultUri = Uri.file(homedir());
+    const uris = await window.showOpenDialog({ title, openLabel: action, defaultUri });
+    return uris?.[0]?.fsPath;
   }
 
   async progress<T>(

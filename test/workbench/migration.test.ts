@@ -47,6 +47,7 @@ describe('questions before a migration', () => {
   it('asks for target, way, backend transfer and speed, counting the steps', async () => {
     const { source, target } = await pair();
     const prompts = new ScriptedPrompts()
+      .willPick('Pre-copy')
       .willPick(labelOf(bench, target.path))
       .willPick('Passed descriptors')
       .willPick('On for both sides')
@@ -66,9 +67,10 @@ describe('questions before a migration', () => {
         [2, true],
         [3, true],
         [4, true],
+        [5, true],
       ],
     );
-    assert.equal(prompts.picks.at(-1)?.step?.total, 4);
+    assert.equal(prompts.picks.at(-1)?.step?.total, 5);
     assert.match(prompts.picks.at(-1)?.placeholder ?? '', /starts the migration/);
   });
 
@@ -85,6 +87,7 @@ describe('questions before a migration', () => {
   it('goes back a step and keeps what was answered', async () => {
     const { source, target } = await pair();
     const prompts = new ScriptedPrompts()
+      .willPick('Pre-copy')
       .willPick(labelOf(bench, target.path))
       .willPick('UNIX socket')
       .willPick(back)
@@ -92,7 +95,7 @@ describe('questions before a migration', () => {
       .willPick('Off for both sides')
       .willPick('Keep');
     const request = await ask(prompts, source.path);
-    assert.equal(prompts.picks[3]?.active, 'unix');
+    assert.equal(prompts.picks[4]?.active, 'unix');
     assert.deepEqual(request, {
       source: source.path,
       target: target.path,
@@ -126,6 +129,14 @@ describe('report of a migration', () => {
     info: (line: string) => lines.push(line),
     show: () => undefined,
   } as unknown as LogOutputChannel;
+
+  const shown: RunRecord[] = [];
+  const details = {
+    show: (record: RunRecord) => {
+      shown.push(record);
+      return Promise.resolve();
+    },
+  };
 
   class FakeRun implements Run {
     record: RunRecord = {
@@ -187,14 +198,17 @@ describe('report of a migration', () => {
     for (const kind of Object.keys(severities) as OutcomeKind[]) {
       const prompts = new ScriptedPrompts();
       const run = new FakeRun();
-      const told = new MigrationReporter(prompts, log).follow(run);
+      const told = new MigrationReporter(prompts, log, details).follow(run);
       assert.match(prompts.reports.at(-1) ?? '', /pass 2 · 50 %/);
       run.end(outcome(kind));
       await told;
       assert.deepEqual(prompts.onlyMessage, {
         severity: severities[kind],
         text: `It is ${kind}. Do this.`,
-        buttons: ['Show Log'],
+        buttons:
+          kind === 'completed' || kind === 'cancelled'
+            ? ['Show Log']
+            : ['Show Details', 'Show Log'],
       });
     }
     assert.ok(lines.includes('A detail.'));
@@ -204,7 +218,7 @@ describe('report of a migration', () => {
   it('stays until the truth is known when cancelled', async () => {
     const prompts = new ScriptedPrompts();
     const run = new FakeRun();
-    const told = new MigrationReporter(prompts, log).follow(run);
+    const told = new MigrationReporter(prompts, log, details).follow(run);
     prompts.cancellations[0]?.cancel();
     await eventually(() => assert.equal(prompts.progressTitles.length, 2));
     assert.equal(run.cancelled, 1);

@@ -97,6 +97,7 @@ describe('the check before a migration', () => {
   describe('when a guest is to move', () => {
     function migrate(source: FakeQmpServer) {
       bench.prompts
+        .willPick('Pre-copy')
         .willPick('web-1-new')
         .willPick('UNIX socket')
         .willPick('Off for')

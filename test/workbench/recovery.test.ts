@@ -5,6 +5,7 @@ import { LogLevel, type LogOutputChannel } from 'vscode';
 import { printEntry, type StampedEntry } from '../../src/migration/run/journal/entries';
 import { hostId } from '../../src/migration/run/journal/processes';
 import { MigrationReporter } from '../../src/ui/migrationReporter';
+import { OtherDrivers } from '../../src/ui/otherDrivers';
 import { RunRecovery } from '../../src/ui/runRecovery';
 import { Bench, eventually } from './support/extension';
 
@@ -14,6 +15,8 @@ const log = {
   warn: () => undefined,
   show: () => undefined,
 } as unknown as LogOutputChannel;
+
+const noDetails = { show: () => Promise.resolve() };
 
 describe('runs that a closed window has left', () => {
   let bench: Bench;
@@ -26,8 +29,16 @@ describe('runs that a closed window has left', () => {
 
   function look(): Promise<void> {
     const { journals, runs, registry } = bench.access;
-    const reporter = new MigrationReporter(bench.prompts, log);
-    return new RunRecovery(journals, runs, registry, reporter, bench.prompts, log).look();
+    const reporter = new MigrationReporter(bench.prompts, log, noDetails);
+    return new RunRecovery(
+      journals,
+      runs,
+      registry,
+      reporter,
+      bench.prompts,
+      log,
+      new OtherDrivers(),
+    ).look();
   }
 
   async function put(id: string, text: string): Promise<string> {

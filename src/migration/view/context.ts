@@ -1,5 +1,6 @@
 import type { MachineId, MachineSnapshot } from '../../vm/types';
 import type { PairRole } from '../pair/pairs';
+import type { ControlOffer } from '../run/controls';
 import type { RunRecord } from '../run/types';
 
 /** The machine on the other side of a pair. */
@@ -16,4 +17,17 @@ export interface MachineContext {
   /** The run that it takes part in, or took part in last. */
   readonly run?: RunRecord | undefined;
   readonly pair?: PairView | undefined;
+  /** What can be done with that run while it goes on. */
+  readonly offers?: readonly ControlOffer[] | undefined;
+  /** Another program of this user that drives a migration of the machine. */
+  readonly driver?: OtherDriver | undefined;
+}
+
+/** Who else drives a migration. */
+export interface OtherDriver {
+  /** Such as `the command line`. */
+  readonly program: string;
+  readonly pid: number;
+  /** Name of the run in the journals. */
+  readonly run: string;
 }

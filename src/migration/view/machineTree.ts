@@ -1,12 +1,15 @@
 import type { MachineSnapshot, VmFacts } from '../../vm/types';
 import { readMigrationInfo, stageOf } from '../run/migrationInfo';
+import type { RunRecord } from '../run/types';
 import { backendTransferNode } from './backendTransferNodes';
 import { capabilitiesNode } from './capabilityNodes';
 import type { MachineContext } from './context';
-import { migrationNode, runSummary } from './migrationNodes';
+import { lampOf, lampText } from './lamp';
+import { driverText, migrationNode, otherDriver, runningIcon, runSummary } from './migrationNodes';
 import type { NodeIcon, Tooltip, ViewNode } from './nodes';
 import { canSwitch, endsOf, otherLabel, pairNode } from './pairNodes';
 import { parametersNode } from './parameterNodes';
+import { controlTags } from './runNodes';
 import { closeText, explainClose } from './words';
 
 /**
@@ -115,24 +118,31 @@ function lookOf(snapshot: MachineSnapshot, context: MachineContext): Look {
   }
 }
 
-function readyLook(snapshot: MachineSnapshot, facts: VmFacts, { run, pair }: MachineContext): Look {
-  const { description, icon } = statusLook(facts);
+function readyLook(snapshot: MachineSnapshot, facts: VmFacts, context: MachineContext): Look {
+  const { run, pair, offers } = context;
+  const { description, icon } = currentLook(snapshot, facts, context);
   const active = run?.outcome === undefined ? run : undefined;
+  const driven = otherDriver(facts, context) !== undefined;
   return {
-    description: active === undefined ? description : runSummary(active, snapshot.id),
-    icon: active === undefined ? icon : { codicon: 'sync~spin' },
+    description,
+    icon,
     tags: [
-      ...(active === undefined ? ['calm'] : ['migrating']),
+      ...(active === undefined
+        ? driven
+          ? ['driven']
+          : ['calm', ...guestTags(facts, run)]
+        : ['migrating']),
       ...directionTags(facts),
+      ...controlTags(offers),
       'as-text',
     ],
     children: [
-      statusNode(snapshot, facts),
+      statusNode(snapshot, facts, run),
       ...(pair === undefined ? [] : [pairNode(snapshot, pair)]),
       backendTransferNode(snapshot, pair),
       parametersNode(snapshot, facts, pair),
       capabilitiesNode(snapshot, facts, pair),
-      migrationNode(snapshot, facts, run),
+      migrationNode(snapshot, facts, context),
     ].flatMap((node) => node ?? []),
   };
 }
@@ -141,6 +151,74 @@ function readyLook(snapshot: MachineSnapshot, facts: VmFacts, { run, pair }: Mac
 function directionTags({ runState }: VmFacts): readonly string[] {
   if (runState.status === 'inmigrate') return ['incoming'];
   return runState.status === 'postmigrate' ? [] : ['outgoing'];
+}
+
+/**
+ * What may be done with the guest by hand, before it is judged: `halted`: continue it; `left-over`: the
+ * QEMU has no use any more. A source that gave its guest away is never one to continue.
+ */
+function guestTags(
+  { runState, migration }: VmFacts,
+  run: RunRecord | undefined,
+): readonly string[] {
+  const { status, running } = runState;
+  if (running) return [];
+  if (status === 'inmigrate') {
+    const stage = stageOf(readMigrationInfo(migration).status);
+    return stage === 'failed' || stage === 'cancelled' ? ['left-over'] : [];
+  }
+  if (status !== 'postmigrate' || run?.outcome?.owner === 'source') return ['halted'];
+  return ['left-over'];
+}
+
+/** What goes on, be it ours or another program's, else what the machine is. */
+function currentLook(
+  snapshot: MachineSnapshot,
+  facts: VmFacts,
+  context: MachineContext,
+): Pick<Look, 'description' | 'icon'> {
+  const { run } = context;
+  if (run !== undefined && run.outcome === undefined) {
+    return { description: runSummary(run, snapshot.id), icon: runningIcon(run) };
+  }
+  const { description, icon } = restingLook(snapshot, facts, run);
+  const driver = otherDriver(facts, context);
+  if (driver === undefined) return { description, icon };
+  const words = `migration ${driverText(driver)}`;
+  return { description: `${words} · ${description}`, icon: { codicon: 'sync~spin' } };
+}
+
+/** The machine's own words, and what the last run left where that is more than QEMU tells. */
+function restingLook(
+  snapshot: MachineSnapshot,
+  facts: VmFacts,
+  run: RunRecord | undefined,
+): StatusLook {
+  const look = statusLook(facts);
+  const outcome = run?.outcome;
+  if (run === undefined || outcome === undefined) return look;
+  const version = `QEMU ${versionText(facts)}`;
+  if (outcome.owner === 'unknown' && outcome.kind === 'unknown') {
+    const words = lampText(lampOf(run, snapshot.id));
+    return {
+      ...look,
+      description: `${words} · ${facts.runState.status} · ${version}`,
+      icon: { codicon: 'question', color: 'problemsErrorIcon.foreground' },
+    };
+  }
+  if (facts.runState.status !== 'postmigrate') return look;
+  if (outcome.owner === 'file') {
+    return {
+      ...look,
+      description: `guest is saved in a file · ${version}`,
+      meaning:
+        'The guest was saved. **Do not continue it here** once it was restored from the file: two copies would run. Quit this QEMU.',
+    };
+  }
+  if (outcome.owner === 'target' && run.request.source === snapshot.id) {
+    return { ...look, description: `gave its guest to ${run.targetLabel} · ${version}` };
+  }
+  return look;
 }
 
 interface StatusLook {
@@ -208,8 +286,13 @@ function incomingLook(facts: VmFacts, version: string): StatusLook {
   }
 }
 
-function statusNode(snapshot: MachineSnapshot, facts: VmFacts): ViewNode {
-  const { meaning, icon } = statusLook(facts);
+function statusNode(
+  snapshot: MachineSnapshot,
+  facts: VmFacts,
+  run: RunRecord | undefined,
+): ViewNode {
+  const { meaning } = restingLook(snapshot, facts, run);
+  const { icon } = statusLook(facts);
   const { status } = facts.runState;
   const failure = facts.failures.status;
   const machineType = facts.machineType === undefined ? [] : [facts.machineType];

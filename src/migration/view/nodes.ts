@@ -43,12 +43,21 @@ export type NodeKind =
   | 'capability'
   | 'migration'
   | 'migration-detail'
+  /** Who may run the guest. */
+  | 'lamp'
+  /** Whether a migration comes to an end. */
+  | 'verdict'
+  | 'remedy'
+  /** A cancel without effect. */
+  | 'hanging'
+  /** Another program that drives a migration. */
+  | 'driver'
   | 'loading'
   | 'failure'
   /** In a filtered tree: nothing on this machine matches. */
   | 'no-match';
 
-export type NodeClick = 'edit-parameter' | 'connect' | 'retry';
+export type NodeClick = 'edit-parameter' | 'connect' | 'retry' | 'apply-remedy';
 
 export interface NodeIcon {
   /** A codicon's name. */

@@ -14,6 +14,7 @@ import { HelperMissingError } from '../methods/descriptorPair';
 import { TargetDeviceError } from '../methods/targetDevices';
 import { PairsNotSavedError } from '../pair/pairs';
 import { RunRefusedError } from '../run/checks';
+import { ControlRefusedError } from '../run/controls';
 import { GuestRefusedError, QuitHangsError } from '../run/guestGate';
 import { explainJournal } from './journalWords';
 import { BackendTransferError } from '../settings/backendTransfer';
@@ -68,6 +69,9 @@ function explainOurs(error: unknown): Explanation {
   }
   if (error instanceof RunRefusedError) {
     return { headline: error.reasons.join(' '), nextStep: error.nextStep };
+  }
+  if (error instanceof ControlRefusedError) {
+    return { headline: error.message, nextStep: error.nextStep };
   }
   if (error instanceof GuestRefusedError) {
     return { headline: error.message, nextStep: error.nextStep };

@@ -1,42 +1,45 @@
 import { commands as vscodeCommands, Disposable, l10n, workspace } from 'vscode';
 import type { Pairs } from '../../migration/pair/pairs';
-import { migrationSources } from '../../migration/run/candidates';
+import { migrationSources, migrationTargets } from '../../migration/run/candidates';
 import type { Runs } from '../../migration/run/runs';
-import type { MigrationRequest } from '../../migration/run/types';
+import type { MethodName, MigrationRequest } from '../../migration/run/types';
 import type { MachineRegistry } from '../../vm/registry';
-import type { MachineId } from '../../vm/types';
+import type { MachineId, MachineSnapshot } from '../../vm/types';
 import type { CommandRunner, CommandTarget } from '../command';
 import type { Contribution } from '../contribution';
 import { CommandId, SettingId } from '../ids';
-import type { MigrationReporter } from '../migrationReporter';
+import type { MigrationReporter, RunDetails } from '../migrationReporter';
 import type { Prompts } from '../prompts';
 import { readSetting } from '../settings';
-import type { MachinePicker } from './machinePicker';
 import type { MigrationQuestions } from './migrationQuestions';
+import { methodRefusal } from './questions/methodQuestion';
 import type { PreflightList } from './preflightList';
+import type { RunPicker } from './runPicker';
 
-/** Migrate, and cancel. */
+/** Migrate, and show how it went. */
 export class MigrationCommands implements Contribution {
   private readonly registry: MachineRegistry;
   private readonly runs: Runs;
   private readonly commands: CommandRunner;
   private readonly prompts: Prompts;
-  private readonly picker: MachinePicker;
+  private readonly picker: RunPicker;
   private readonly questions: MigrationQuestions;
   private readonly reporter: MigrationReporter;
   private readonly pairs: Pick<Pairs, 'of' | 'set'>;
   private readonly preflight: Pick<PreflightList, 'mayStart'>;
+  private readonly details: RunDetails;
 
   constructor(
     registry: MachineRegistry,
     runs: Runs,
     commands: CommandRunner,
     prompts: Prompts,
-    picker: MachinePicker,
+    picker: RunPicker,
     questions: MigrationQuestions,
     reporter: MigrationReporter,
     pairs: Pick<Pairs, 'of' | 'set'>,
     preflight: Pick<PreflightList, 'mayStart'>,
+    details: RunDetails,
   ) {
     this.registry = registry;
     this.runs = runs;
@@ -47,22 +50,28 @@ export class MigrationCommands implements Contribution {
     this.reporter = reporter;
     this.pairs = pairs;
     this.preflight = preflight;
+    this.details = details;
   }
 
   register(): Disposable {
     return Disposable.from(
       this.commands.register(CommandId.migrate, (target) => this.migrate(target)),
-      this.commands.register(CommandId.cancelMigration, (target) => this.cancel(target)),
+      this.commands.register(CommandId.saveGuest, (target) => this.migrate(target, 'save')),
+      this.commands.register(CommandId.restoreGuest, (target) => this.migrate(target, 'restore')),
+      this.commands.register(CommandId.liveUpdate, (target) => this.migrate(target, 'cpr-exec')),
+      this.commands.register(CommandId.showRunDetails, (target) => this.showDetails(target)),
     );
   }
 
-  private async migrate({ machineId }: CommandTarget): Promise<void> {
+  /** @param method known by the command; else it is asked for */
+  private async migrate({ machineId }: CommandTarget, method?: MethodName): Promise<void> {
     if (!workspace.isTrusted) {
       this.refuseUntrusted();
       return;
     }
-    if (machineId !== undefined && !this.isSource(machineId)) return;
-    const request = await this.questions.ask(machineId, readSetting(SettingId.transport));
+    if (machineId !== undefined && !this.isUsable(machineId, method)) return;
+    const transport = readSetting(SettingId.transport);
+    const request = await this.questions.ask(machineId, transport, method);
     if (request === undefined) return;
     this.remember(request);
     if (!(await this.mayStart(request))) return;
@@ -80,51 +89,30 @@ export class MigrationCommands implements Contribution {
 
   /** Two that are to be migrated are a pair from now on, unless one of them has another partner. */
   private remember({ source, target }: MigrationRequest): void {
+    if (source === target) return;
     const free = [source, target].every((id) => this.pairs.of(id) === undefined);
     // One that cannot be saved says so by itself.
     if (free) void this.pairs.set(source, target);
   }
 
-  /** Whether the machine given can move at all; says why not before anything is asked. */
-  private isSource(machineId: MachineId): boolean {
+  /** Whether the machine given can take part at all; says why not before anything is asked. */
+  private isUsable(machineId: MachineId, method: MethodName | undefined): boolean {
     const machine = this.registry.get(machineId);
-    const [candidate] = machine === undefined ? [] : migrationSources([machine.snapshot]);
-    if (candidate?.usable === true) return true;
-    void this.prompts.message(
-      'warning',
-      candidate?.reason ?? l10n.t('The machine at {0} is not in the list any more.', machineId),
-    );
+    const reason =
+      machine === undefined
+        ? l10n.t('The machine at {0} is not in the list any more.', machineId)
+        : refusalOf(machine.snapshot, method);
+    if (reason === undefined) return true;
+    void this.prompts.message('warning', reason);
     return false;
   }
 
-  private async cancel(target: CommandTarget): Promise<void> {
-    const machine = await this.picker.choose(target, {
-      title: l10n.t('Cancel Migration'),
-      refuse: ({ id }) =>
-        this.runs.active(id) === undefined ? l10n.t('No migration is running.') : undefined,
-    });
-    if (machine === undefined) return;
-    const run = this.runs.active(machine.id);
-    if (run === undefined) {
-      void this.prompts.message(
-        'information',
-        l10n.t('{0} is in no migration; there is nothing to cancel.', machine.snapshot.label),
-      );
-      return;
+  private async showDetails(target: CommandTarget): Promise<void> {
+    const record = await this.picker.ended(target, l10n.t('Show Details of Last Migration'));
+    if (record?.outcome !== undefined) await this.details.show(record);
+    else if (record !== undefined) {
+      void this.prompts.message('information', l10n.t('That migration has not ended yet.'));
     }
-    const { sourceLabel, progress } = run.record;
-    const muchIsLost = progress.phase === 'transfer' || progress.phase === 'switch-over';
-    const sure =
-      !muchIsLost ||
-      (await this.prompts.confirm({
-        message: l10n.t('Stop migrating {0}?', sourceLabel),
-        detail: l10n.t(
-          'The guest goes on running on the source, and what has been sent is thrown away. If the guest has gone over already, it stays on the target.',
-        ),
-        action: l10n.t('Stop Migrating'),
-        keep: l10n.t('Go On'),
-      }));
-    if (sure) run.cancel();
   }
 
   private refuseUntrusted(): void {
@@ -141,4 +129,13 @@ export class MigrationCommands implements Contribution {
         if (button === manage) void vscodeCommands.executeCommand('workbench.trust.manage');
       });
   }
+}
+
+/** What forbids it, whatever is answered then. */
+function refusalOf(snapshot: MachineSnapshot, method: MethodName | undefined): string | undefined {
+  const candidates =
+    method === 'restore' ? migrationTargets(undefined, [snapshot]) : migrationSources([snapshot]);
+  const [candidate] = candidates;
+  if (candidate?.usable !== true) return candidate?.reason;
+  return method === undefined ? undefined : methodRefusal(method, snapshot);
 }

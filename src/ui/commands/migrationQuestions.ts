@@ -1,32 +1,27 @@
 import { l10n } from 'vscode';
+import { isOneSided, methodTitles } from '../../migration/methods/names';
 import {
   bandwidthAdvice,
   migrationSources,
   migrationTargets,
 } from '../../migration/run/candidates';
 import type { Pairs } from '../../migration/pair/pairs';
-import type { MigrationRequest, Transport } from '../../migration/run/types';
+import type { MethodName, MigrationRequest, Transport } from '../../migration/run/types';
 import { backendTransferOf } from '../../migration/settings/backendTransfer';
 import { formatRate } from '../../migration/settings/units';
 import type { MachineRegistry } from '../../vm/registry';
 import type { MachineHandle, MachineId, MachineSnapshot } from '../../vm/types';
-import { back, type PromptItem, type Prompts } from '../prompts';
-import { machineItem } from './machinePicker';
+import type { PromptItem, Prompts } from '../prompts';
+import { arrivingTargets, type Candidate, candidateItems } from './questions/candidateItems';
+import { TcpQuestion, TransportQuestion } from './questions/channelQuestions';
+import { CprQuestions } from './questions/cprQuestions';
+import { type Draft, isTwoSided, keep, optionsOf, placeholder } from './questions/draft';
+import { FileQuestions } from './questions/fileQuestions';
+import { methodItems, methodRefusal } from './questions/methodQuestion';
+import { PostcopyQuestion } from './questions/postcopyQuestion';
 import { askSteps, type StepQuestion } from './steps';
 
-type Bandwidth = 'keep' | 'suggested';
-
-interface Draft {
-  source?: MachineId;
-  target?: MachineId;
-  transport: Transport;
-  backendTransfer: MigrationRequest['backendTransfer'];
-  bandwidth: Bandwidth;
-}
-
-type DraftKey = keyof Draft;
-
-/** Asks for all that one local migration needs; what is known already is not asked. */
+/** Asks for all that one run needs; what is known already is not asked. */
 export class MigrationQuestions {
   private readonly registry: Pick<MachineRegistry, 'machines' | 'get'>;
   private readonly prompts: Prompts;
@@ -45,29 +40,48 @@ export class MigrationQuestions {
     this.pairs = pairs;
   }
 
+  /** @param method known already, and not asked for */
   async ask(
     source: MachineId | undefined,
     transport: Transport,
+    method?: MethodName,
   ): Promise<MigrationRequest | undefined> {
-    const draft: Draft = { transport, backendTransfer: 'as-is', bandwidth: 'keep' };
+    const draft: Draft = {
+      ...{ transport, backendTransfer: 'as-is', bandwidth: 'keep', options: {} },
+      method: method ?? 'precopy',
+    };
     if (source !== undefined) draft.source = source;
     const questions: StepQuestion[] = [
       this.sourceQuestion(draft, source === undefined),
+      this.methodQuestion(draft, method === undefined),
       this.targetQuestion(draft),
+      ...this.methodQuestions(draft),
       this.transportQuestion(draft),
+      this.tcpQuestion(draft),
       this.backendTransferQuestion(draft),
       this.bandwidthQuestion(draft),
+      this.fileQuestion(draft),
     ];
     if (!(await askSteps(questions))) return undefined;
-    const { target, backendTransfer } = draft;
-    if (draft.source === undefined || target === undefined) return undefined;
-    const advice = draft.bandwidth === 'suggested' ? this.advice(draft) : undefined;
+    return this.requestOf(draft);
+  }
+
+  private requestOf(draft: Draft): MigrationRequest | undefined {
+    const { source, method, backendTransfer } = draft;
+    const target = isTwoSided(draft) ? draft.target : source;
+    if (source === undefined || target === undefined) return undefined;
+    const advice =
+      this.sendsMemory(draft) && draft.bandwidth === 'suggested' ? this.advice(draft) : undefined;
+    const options = optionsOf(draft);
     return {
-      source: draft.source,
+      source,
       target,
-      transport: draft.transport,
+      ...(method !== 'precopy' && { method }),
+      // Its channel is a UNIX socket, whatever was liked before.
+      transport: method === 'cpr-transfer' ? 'unix' : draft.transport,
       backendTransfer: this.offersBackendTransfer(draft) ? backendTransfer : 'as-is',
       ...(advice && { maxBandwidthBytesPerSecond: advice.suggestedBytesPerSecond }),
+      ...(options !== undefined && { options }),
     };
   }
 
@@ -82,6 +96,10 @@ export class MigrationQuestions {
   private title(draft: Draft): string {
     const source = this.snapshotOf(draft.source);
     const target = this.snapshotOf(draft.target);
+    if (isOneSided(draft.method)) {
+      const title = methodTitles[draft.method];
+      return source === undefined ? title : l10n.t('{0}: {1}', source.label, title);
+    }
     if (source === undefined) return l10n.t('Migrate');
     if (target === undefined) return l10n.t('Migrate {0}', source.label);
     return l10n.t('Migrate {0} to {1}', source.label, target.label);
@@ -92,31 +110,112 @@ export class MigrationQuestions {
       applies: () => applies,
       ask: async (step) => {
         const answer = await this.prompts.pick({
-          title: l10n.t('Migrate'),
-          placeholder: l10n.t('Which machine is to move?'),
-          items: candidateItems(migrationSources(this.snapshots)),
+          title: this.title(draft),
+          placeholder:
+            draft.method === 'restore'
+              ? l10n.t('Which QEMU takes the guest over?')
+              : l10n.t('Which machine is to move?'),
+          items: candidateItems(
+            draft.method === 'restore'
+              ? migrationTargets(undefined, this.snapshots)
+              : migrationSources(this.snapshots),
+          ),
           active: draft.source,
           step,
         });
-        return this.keep(draft, 'source', answer);
+        return keep(draft, 'source', answer);
+      },
+    };
+  }
+
+  private methodQuestion(draft: Draft, applies: boolean): StepQuestion {
+    return {
+      applies: () => applies,
+      ask: async (step) => {
+        const paired = draft.source === undefined ? undefined : this.pairs?.of(draft.source);
+        const answer = await this.prompts.pick<MethodName>({
+          title: this.title({ ...draft, method: 'precopy', target: '' }),
+          placeholder: l10n.t('By which method?'),
+          items: methodItems(
+            this.snapshotOf(draft.source),
+            this.snapshotOf(draft.target ?? paired?.pair.target),
+          ),
+          active: draft.method,
+          step,
+        });
+        return keep(draft, 'method', answer);
+      },
+    };
+  }
+
+  /** What single methods ask for. */
+  private methodQuestions(draft: Draft): readonly StepQuestion[] {
+    const cpr = new CprQuestions(this.prompts);
+    const files = new FileQuestions(this.prompts);
+    const postcopy = new PostcopyQuestion(this.prompts);
+    const here = (): MachineSnapshot | undefined => this.snapshotOf(draft.source);
+    return [
+      {
+        applies: () => draft.method === 'cpr-transfer',
+        ask: (step) => cpr.socket(draft, this.title(draft), this.snapshotOf(draft.target), step),
+      },
+      {
+        applies: () => draft.method === 'cpr-exec',
+        ask: (step) => cpr.program(draft, this.title(draft), here(), step),
+      },
+      {
+        applies: () => draft.method === 'postcopy',
+        ask: (step) => postcopy.ask(draft, this.title(draft), step),
+      },
+      {
+        applies: () => isInFile(draft) && files.layoutApplies(draft, here()),
+        ask: (step) => files.layout(draft, this.title(draft), step),
+      },
+      {
+        applies: () => isInFile(draft) && files.memoryApplies(draft, here()),
+        ask: (step) => files.memory(draft, this.title(draft), step),
+      },
+    ];
+  }
+
+  /** Last, for its dialog knows no way back. */
+  private fileQuestion(draft: Draft): StepQuestion {
+    const files = new FileQuestions(this.prompts);
+    return {
+      applies: () => isInFile(draft),
+      ask: () => files.path(draft, this.snapshotOf(draft.source)),
+    };
+  }
+
+  private tcpQuestion(draft: Draft): StepQuestion {
+    const tcp = new TcpQuestion(this.prompts);
+    return {
+      applies: () =>
+        isTwoSided(draft) && draft.transport === 'tcp' && draft.method !== 'cpr-transfer',
+      ask: (step) => {
+        const sides = [draft.source, draft.target].map((id) => this.snapshotOf(id));
+        return tcp.ask(draft, this.title(draft), sides, step);
       },
     };
   }
 
   private targetQuestion(draft: Draft): StepQuestion {
     return {
-      applies: () => true,
+      applies: () => isTwoSided(draft),
       ask: async (step) => {
         for (;;) {
           const another: PromptItem<string> = {
             label: l10n.t('Connect to another QEMU...'),
             value: '',
             icon: 'add',
-            detail: l10n.t('The target is a QEMU started like the source, with "-incoming defer"'),
+            detail:
+              draft.method === 'cpr-transfer'
+                ? l10n.t('One that waits at its "cpr" socket; it is connected when it comes up')
+                : l10n.t('The target is a QEMU started like the source, with "-incoming defer"'),
             group: l10n.t('not in the list'),
             always: true,
           };
-          const candidates = migrationTargets(this.snapshotOf(draft.source), this.snapshots);
+          const candidates = this.candidates(draft);
           const answer = await this.prompts.pick({
             title: this.title({ ...draft, target: '' }),
             placeholder: l10n.t('Which QEMU takes the guest over?'),
@@ -124,12 +223,25 @@ export class MigrationQuestions {
             active: draft.target,
             step,
           });
-          if (answer !== another.value) return this.keep(draft, 'target', answer);
+          if (answer !== another.value) return keep(draft, 'target', answer);
           const machine = await this.connectAnother();
           if (machine !== undefined) draft.target = machine.id;
         }
       },
     };
+  }
+
+  /** Those that can take the guest by this method, and why the others cannot. */
+  private candidates({ source, method }: Draft): readonly Candidate[] {
+    const from = this.snapshotOf(source);
+    if (method === 'cpr-transfer') return arrivingTargets(from, this.snapshots);
+    return migrationTargets(from, this.snapshots).map((candidate) => {
+      const why =
+        candidate.usable && from !== undefined
+          ? methodRefusal(method, from, candidate.snapshot)
+          : undefined;
+      return why === undefined ? candidate : { ...candidate, usable: false, reason: why };
+    });
   }
 
   /** The one that the source is paired with first, if it can be taken. */
@@ -148,34 +260,17 @@ export class MigrationQuestions {
     return [{ ...paired, description }, ...items.filter((item) => item !== paired)];
   }
 
+  /** With a way to the options, which few need, and back. */
   private transportQuestion(draft: Draft): StepQuestion {
-    const items: readonly PromptItem<Transport>[] = [
-      {
-        label: l10n.t('Passed descriptors'),
-        value: 'fd',
-        icon: 'plug',
-        description: 'fd:',
-        detail: l10n.t('A socket pair handed to both QEMUs; nothing on the file system'),
-      },
-      {
-        label: l10n.t('UNIX socket'),
-        value: 'unix',
-        icon: 'file-symlink-file',
-        description: 'unix:',
-        detail: l10n.t('A socket in a directory that only you can enter'),
-      },
-    ];
+    const question = new TransportQuestion(this.prompts);
     return {
-      applies: () => true,
-      ask: async (step) => {
-        const answer = await this.prompts.pick({
-          title: this.title(draft),
-          placeholder: placeholder(l10n.t('How shall the guest travel?'), step),
-          items,
-          active: draft.transport,
-          step,
-        });
-        return this.keep(draft, 'transport', answer);
+      applies: () => isTwoSided(draft),
+      ask: (step) => {
+        const sides = {
+          source: this.snapshotOf(draft.source),
+          target: this.snapshotOf(draft.target),
+        };
+        return question.ask(draft, this.title(draft), sides, step);
       },
     };
   }
@@ -202,21 +297,21 @@ export class MigrationQuestions {
           active: draft.backendTransfer,
           step,
         });
-        return this.keep(draft, 'backendTransfer', answer);
+        return keep(draft, 'backendTransfer', answer);
       },
     };
   }
 
   private bandwidthQuestion(draft: Draft): StepQuestion {
     return {
-      applies: () => this.advice(draft) !== undefined,
+      applies: () => this.sendsMemory(draft) && this.advice(draft) !== undefined,
       ask: async (step) => {
         const advice = this.advice(draft);
         if (advice === undefined) return 'next';
         const { currentBytesPerSecond: current, suggestedBytesPerSecond: suggested } = advice;
         // One line of a picker is short: why it is slow stands with what is, the risk with what could be.
         const [why = '', ...risk] = advice.explanation.split(/(?<=\.) /);
-        const answer = await this.prompts.pick<Bandwidth>({
+        const answer = await this.prompts.pick<Draft['bandwidth']>({
           title: this.title(draft),
           placeholder: placeholder(l10n.t('How fast may it go?'), step),
           items: [
@@ -241,22 +336,13 @@ export class MigrationQuestions {
           active: draft.bandwidth,
           step,
         });
-        return this.keep(draft, 'bandwidth', answer);
+        return keep(draft, 'bandwidth', answer);
       },
     };
   }
 
-  private keep<K extends DraftKey>(
-    draft: Draft,
-    key: K,
-    answer: Draft[K] | typeof back | undefined,
-  ): 'next' | typeof back | undefined {
-    if (answer === undefined || answer === back) return answer;
-    draft[key] = answer;
-    return 'next';
-  }
-
-  private offersBackendTransfer({ source, target }: Draft): boolean {
+  private offersBackendTransfer({ source, target, method }: Draft): boolean {
+    if (isOneSided(method)) return false;
     return [source, target].every((id) => {
       const snapshot = this.snapshotOf(id);
       return snapshot !== undefined && backendTransferOf(snapshot)?.kind === 'boolean';
@@ -269,25 +355,20 @@ export class MigrationQuestions {
     return offer?.kind === 'boolean' && offer.enabled;
   }
 
+  /** Whether speed is a question at all. */
+  private sendsMemory({ method }: Draft): boolean {
+    return method === 'precopy' || method === 'postcopy';
+  }
+
   private advice({ source }: Draft): ReturnType<typeof bandwidthAdvice> {
     const facts = this.snapshotOf(source)?.facts;
     return facts && bandwidthAdvice(facts);
   }
 }
 
-interface Candidate {
-  readonly snapshot: MachineSnapshot;
-  readonly usable: boolean;
-  readonly reason: string;
-}
-
-function candidateItems(candidates: readonly Candidate[]): readonly PromptItem<string>[] {
-  const usable = candidates.filter((candidate) => candidate.usable);
-  const others = candidates.filter((candidate) => !candidate.usable);
-  return [
-    ...usable.map(({ snapshot }) => machineItem(snapshot)),
-    ...others.map(({ snapshot, reason }) => machineItem(snapshot, reason)),
-  ];
+/** The guest stays in, or comes from, a file. */
+function isInFile({ method }: Draft): boolean {
+  return method === 'save' || method === 'restore' || method === 'cpr-reboot';
 }
 
 /** The sides' present state first; where they differ, on first, for somebody wanted it. */
@@ -298,11 +379,4 @@ function orderedByUse<T>(item: (on: boolean) => T, source: boolean, target: bool
 function sideNote(on: boolean, source: boolean, target: boolean): string {
   if (source === target) return on ? l10n.t('now off') : l10n.t('now on');
   return source ? l10n.t('now on at the source only') : l10n.t('now on at the target only');
-}
-
-function placeholder(
-  question: string,
-  { number, total }: { number: number; total: number },
-): string {
-  return number === total ? l10n.t('{0} (Enter starts the migration)', question) : question;
 }

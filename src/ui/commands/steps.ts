@@ -1,4 +1,4 @@
-import { back, type Back, type Step } from '../prompts';
+import { back, type Back, type InputRequest, type Prompts, type Step } from '../prompts';
 
 /** One question of several. */
 export interface StepQuestion {
@@ -24,4 +24,15 @@ export async function askSteps(questions: readonly StepQuestion[]): Promise<bool
     if (answer === back) asked.pop();
     else asked.push(next);
   }
+}
+
+/** Asks for a text as one of several questions. It stays while a dialog about it is open. */
+export async function askField(
+  prompts: Pick<Prompts, 'input'>,
+  request: Omit<InputRequest, 'goBack' | 'stays'>,
+): Promise<'next' | Back | undefined> {
+  const ways: Back[] = [];
+  const goBack = (): void => void ways.push(back);
+  const taken = await prompts.input({ ...request, goBack, stays: true });
+  return ways[0] ?? (taken ? 'next' : undefined);
 }

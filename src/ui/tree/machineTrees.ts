@@ -1,6 +1,7 @@
 import type { Pairs } from '../../migration/pair/pairs';
+import { offersOf } from '../../migration/view/offers';
 import type { Runs } from '../../migration/run/runs';
-import type { PairView } from '../../migration/view/context';
+import type { OtherDriver, PairView } from '../../migration/view/context';
 import {
   countSettings,
   filterTree,
@@ -19,6 +20,7 @@ export interface TreeSources {
   readonly registry: Pick<MachineRegistry, 'machines' | 'get'>;
   readonly runs: Pick<Runs, 'last'>;
   readonly pairs: Pick<Pairs, 'of'>;
+  readonly drivers?: { of(id: MachineId): OtherDriver | undefined };
 }
 
 /** What is to be drawn again: everything, or these rows with what is below them. */
@@ -106,7 +108,10 @@ export class MachineTrees {
 
   private buildOne({ id, snapshot }: MachineHandle, pair: PairView | undefined): ViewNode {
     this.rebuilt.add(id);
-    return buildMachineNode(snapshot, { run: this.sources.runs.last(id), pair });
+    const { runs, registry, drivers } = this.sources;
+    const run = runs.last(id);
+    const offers = run && offersOf(run, registry);
+    return buildMachineNode(snapshot, { run, pair, offers, driver: drivers?.of(id) });
   }
 
   private pairOf(id: MachineId): PairView | undefined {

@@ -5,6 +5,7 @@ import { noFilter, sameFilter, type TreeFilter } from '../../migration/view/filt
 import type { ViewNode } from '../../migration/view/nodes';
 import type { MachineRegistry } from '../../vm/registry';
 import type { MachineId } from '../../vm/types';
+import type { OtherDrivers } from '../otherDrivers';
 import { MachineTrees } from './machineTrees';
 import type { NodeHandle } from './nodeHandle';
 import { toMarkdown, toTreeItem } from './toTreeItem';
@@ -47,14 +48,16 @@ export class MachinesProvider implements TreeDataProvider<NodeHandle>, Disposabl
     registry: Pick<MachineRegistry, 'machines' | 'get' | 'onDidChange'>,
     runs: Pick<Runs, 'last' | 'onDidChange'>,
     pairs: Pick<Pairs, 'of' | 'onDidChange'>,
+    drivers: Pick<OtherDrivers, 'of' | 'onDidChange'>,
   ) {
-    this.trees = new MachineTrees({ registry, runs, pairs });
+    this.trees = new MachineTrees({ registry, runs, pairs, drivers });
     this.subscriptions = [
       registry.onDidChange((change) =>
         this.markStale(change.kind === 'machine' ? [change.change.id] : []),
       ),
       runs.onDidChange(({ request }) => this.markStale([request.source, request.target])),
       pairs.onDidChange((ids) => this.markStale(ids)),
+      drivers.onDidChange((ids) => this.markStale(ids)),
       this.treeChanges,
       this.filterChanges,
       this.drawings,

@@ -24,6 +24,7 @@ const clickCommands: Readonly<Record<NodeClick, CommandId>> = {
   'edit-parameter': CommandId.setParameter,
   connect: CommandId.connectMachine,
   retry: CommandId.refreshMachine,
+  'apply-remedy': CommandId.applyRemedy,
 };
 
 /**

@@ -261,11 +261,11 @@ describe('the rows of a migration', () => {
     const run = runOf({ pass: 3, fraction: 0.71 });
     const source = buildMachineNode(active, { run });
     checkRows(source);
-    assert.match(source.description ?? '', /^to b · pass 3 · 71 %/);
+    assert.match(source.description ?? '', /^guest: here · to b · pass 3 · 71 %/);
     assert.ok(source.tags.includes('migrating') && !source.tags.includes('calm'));
     assert.ok(rowOf(source, 'migration').tags.includes('running'));
     const target = buildMachineNode(snapshotOf('b', active.facts), { run });
-    assert.match(target.description ?? '', /^coming from a · /);
+    assert.match(target.description ?? '', /^guest: on the source · coming from a · /);
     assert.equal(rowOf(source, 'migration-detail', 'memory left').description, '290 B');
     assert.equal(rowOf(source, 'migration-detail', 'total time').description, '1.5 s');
   });
@@ -305,6 +305,7 @@ describe('the rows of a migration', () => {
       assert.deepEqual(
         row.children.map(({ label, description }) => [label, description]),
         [
+          ['guest', 'on the target'],
           ['result', `It ended as ${kind}.`],
           ['details', 'b says: no'],
           ['details 2', 'a was put back'],

@@ -144,6 +144,7 @@ describe('manifest', () => {
         CommandId.copyAsCli,
         CommandId.copyValue,
         CommandId.copySocketPath,
+        CommandId.applyRemedy,
       ]),
     );
   });
@@ -253,8 +254,8 @@ describe('manifest', () => {
       const text = Object.entries(nls).find(([key]) => `%${key}%` === title)?.[1] ?? '';
       const words = text
         .split(' ')
-        // An option of QEMU keeps its spelling.
-        .filter((word) => !small.has(word.replace('...', '')) && !word.startsWith('-'));
+        // An option or a mode of QEMU keeps its spelling.
+        .filter((word) => !small.has(word.replace('...', '')) && !/^[-(]/.test(word));
       assert.match(words[0] ?? '', /^[A-Z]/, text);
       for (const word of words) assert.match(word, /^[A-Z]/, text);
     }

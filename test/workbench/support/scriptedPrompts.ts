@@ -4,6 +4,7 @@ import type {
   Back,
   Confirmation,
   FieldNote,
+  FileRequest,
   InputRequest,
   PickManyRequest,
   PickRequest,
@@ -29,7 +30,8 @@ type Answer =
       /** Typed, but not submitted. */
       readonly onlyTyped: readonly string[];
     }
-  | { readonly kind: 'confirm'; readonly yes: boolean };
+  | { readonly kind: 'confirm'; readonly yes: boolean }
+  | { readonly kind: 'file'; readonly path: string | undefined };
 
 /** Types a text and presses a button above the field, by a part of its tooltip. */
 export interface ButtonPress {
@@ -53,6 +55,7 @@ export class ScriptedPrompts implements Prompts {
   readonly statuses: string[] = [];
   readonly confirmations: Confirmation[] = [];
   readonly inputs: InputRequest[] = [];
+  readonly files: FileRequest[] = [];
   readonly picks: PickRequest<unknown>[] = [];
   readonly progressTitles: string[] = [];
   readonly reports: string[] = [];
@@ -100,6 +103,12 @@ export class ScriptedPrompts implements Prompts {
   /** Presses this button of the next message that has it. */
   willPress(button: string): this {
     this.presses.push(button);
+    return this;
+  }
+
+  /** Chooses this file; `undefined`: leaves the dialog. */
+  willChooseFile(path: string | undefined): this {
+    this.answers.push({ kind: 'file', path });
     return this;
   }
 
@@ -177,6 +186,16 @@ export class ScriptedPrompts implements Prompts {
       this.problems.push(problem);
     }
     return false;
+  }
+
+  saveFile(request: FileRequest): Promise<string | undefined> {
+    return this.openFile(request);
+  }
+
+  openFile(request: FileRequest): Promise<string | undefined> {
+    this.asked.push(request.title);
+    this.files.push(request);
+    return Promise.resolve(this.next('file', request.title).path);
   }
 
   private async submit(

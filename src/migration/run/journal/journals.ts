@@ -53,6 +53,13 @@ export interface DamagedJournal {
   readonly reason: string;
 }
 
+/** A journal as it is written. */
+export interface JournalText {
+  readonly path: string;
+  /** The oldest first. */
+  readonly entries: readonly StampedEntry[];
+}
+
 export interface JournalList {
   /** The newest first. */
   readonly runs: readonly ListedRun[];
@@ -178,6 +185,22 @@ export class Journals {
   async forget(id: string, outcome: (state: JournalState) => RunOutcome): Promise<RunOutcome> {
     const { journal, state } = await this.reopen(id);
     return journal.end(outcome(state));
+  }
+
+  /**
+   * What was written down of a run, for a person to read; `undefined` when its journal is not there, or
+   * cannot be understood. Changes nothing.
+   */
+  async read(id: string): Promise<JournalText | undefined> {
+    const file = path.join(this.runsDirectory, `${id}${suffix}`);
+    const text = await this.files.read(file);
+    if (text === undefined) return undefined;
+    try {
+      return { path: file, entries: text.split('\n').slice(0, -1).map(parseEntry) };
+    } catch (error) {
+      if (error instanceof BadEntryError) return undefined;
+      throw error;
+    }
   }
 
   /** @throws {NoSuchRunError} */

@@ -1,0 +1,188 @@
+import { explainFailure } from '../failures/explain';
+import type { FailureExplanation } from '../failures/types';
+import { methodOf, methodTitles } from '../methods/names';
+import type { JournalText } from '../run/journal/journals';
+import { states } from '../run/states';
+import type { RunOutcome, RunPhase, RunRecord } from '../run/types';
+import { formatDurationMs } from '../settings/units';
+import { journalSteps, lastWorkingPhase, phaseWords } from './journalSteps';
+
+/**
+ * All that is known of a run that has ended, as Markdown: what happened and where, QEMU's own words,
+ * what it means, where the guest is, what to do, and each step. Nothing in it is a link or trusted.
+ */
+export function runReport(
+  record: RunRecord,
+  outcome: RunOutcome,
+  journal: JournalText | undefined,
+): string {
+  const explanation = explanationOf(record, outcome, journal);
+  return [
+    `# ${plain(titleOf(record))}: ${outcome.kind.replaceAll('-', ' ')}`,
+    `**${plain(outcome.headline)}**`,
+    ...section('What happened', whatHappened(record, outcome, explanation, journal)),
+    ...section("QEMU's words", quotes(record, outcome, explanation)),
+    ...section('What it means', explanation === undefined ? [] : [plain(explanation.meaning)]),
+    ...section('Where the guest is', [plain(whereText(record, outcome))]),
+    ...section('What to do', nextSteps(outcome, explanation)),
+    ...section('Steps', journalText(record, journal)),
+  ].join('\n\n');
+}
+
+function titleOf({ request, sourceLabel, targetLabel }: RunRecord): string {
+  const route = request.source === request.target ? sourceLabel : `${sourceLabel} → ${targetLabel}`;
+  return `${route}, ${methodTitles[methodOf(request)]}`;
+}
+
+function section(title: string, paragraphs: readonly string[]): readonly string[] {
+  return paragraphs.length === 0 ? [] : [`## ${title}`, ...paragraphs];
+}
+
+function explanationOf(
+  { request, progress, sourceLabel, targetLabel }: RunRecord,
+  outcome: RunOutcome,
+  journal: JournalText | undefined,
+): FailureExplanation | undefined {
+  if (outcome.kind === 'completed' || outcome.kind === 'cancelled') return undefined;
+  const { owner, guestRunning, sourceError, targetError } = outcome;
+  return explainFailure({
+    ...{ owner, guestRunning, sourceError, targetError },
+    method: methodOf(request),
+    phase: phaseOf(journal) ?? progress.phase,
+    labels: { source: sourceLabel, target: targetLabel },
+  });
+}
+
+function phaseOf(journal: JournalText | undefined): RunPhase | undefined {
+  const phase = journal && lastWorkingPhase(journal.entries);
+  return phase !== undefined && phase in states ? (phase as RunPhase) : undefined;
+}
+
+function whatHappened(
+  record: RunRecord,
+  outcome: RunOutcome,
+  explanation: FailureExplanation | undefined,
+  journal: JournalText | undefined,
+): readonly string[] {
+  const phase = journal && lastWorkingPhase(journal.entries);
+  const facts: (readonly [string, string | undefined])[] = [
+    ['Side', explanation && sideText(explanation.side, record)],
+    ['Got as far as', phase && phaseWords(phase)],
+    ['Began', new Date(record.startedAt).toLocaleString()],
+    ['Pause', outcome.downtimeMs === undefined ? undefined : formatDurationMs(outcome.downtimeMs)],
+    ['Took', outcome.totalTimeMs === undefined ? undefined : formatDurationMs(outcome.totalTimeMs)],
+  ];
+  const list = facts.flatMap(([name, value]) =>
+    value === undefined ? [] : [`- ${name}: ${plain(value)}`],
+  );
+  const shown = new Set([record.sourceLabel, record.targetLabel].map((label) => `${label} says: `));
+  // What QEMU said stands in a section of its own.
+  const details = outcome.details.filter((line) => ![...shown].some((who) => line.startsWith(who)));
+  return [
+    ...(explanation === undefined ? [] : [plain(explanation.what)]),
+    ...details.map(plain),
+    list.join('\n'),
+  ];
+}
+
+function sideText(side: FailureExplanation['side'], record: RunRecord): string {
+  switch (side) {
+    case 'source':
+      return `the source, ${record.sourceLabel}`;
+    case 'target':
+      return `the target, ${record.targetLabel}`;
+    case 'channel':
+      return 'the connection between them';
+    case 'unknown':
+      return 'not known';
+  }
+}
+
+function quotes(
+  { sourceLabel, targetLabel }: RunRecord,
+  { sourceError, targetError }: RunOutcome,
+  explanation: FailureExplanation | undefined,
+): readonly string[] {
+  const said = [
+    ...(sourceError === undefined ? [] : [`${sourceLabel}: ${sourceError}`]),
+    ...(targetError === undefined ? [] : [`${targetLabel}: ${targetError}`]),
+  ];
+  const more = (explanation?.quotes ?? []).filter((quote) => {
+    return ![sourceError, targetError].some((text) => text !== undefined && quote.includes(text));
+  });
+  return [...said, ...more].map(block);
+}
+
+function whereText({ sourceLabel, targetLabel }: RunRecord, outcome: RunOutcome): string {
+  const verb =
+    outcome.guestRunning === true
+      ? 'It runs'
+      : outcome.guestRunning === false
+        ? 'It stands still'
+        : 'It is';
+  switch (outcome.owner) {
+    case 'source':
+      return `${verb} on ${sourceLabel}.`;
+    case 'target':
+      return `${verb} on ${targetLabel}.`;
+    case 'file':
+      return 'It is saved in the file, and runs nowhere.';
+    case 'neither-yet':
+      return 'It is on neither side yet.';
+    case 'nobody':
+      return 'It is lost: no QEMU has a guest that could run.';
+    case 'unknown':
+      return 'It is not known. Continue neither side before one of them is known not to run.';
+  }
+}
+
+function nextSteps(
+  { nextStep }: RunOutcome,
+  explanation: FailureExplanation | undefined,
+): readonly string[] {
+  const steps = [nextStep, explanation?.nextStep].filter(
+    (text): text is string => text !== undefined && text !== '',
+  );
+  return [...new Set(steps)].map(plain);
+}
+
+function journalText(
+  { journalId }: RunRecord,
+  journal: JournalText | undefined,
+): readonly string[] {
+  if (journal === undefined) {
+    return journalId === undefined ? [] : [`The journal of ${plain(journalId)} cannot be read.`];
+  }
+  const begin = journal.entries[0]?.at ?? 0;
+  const rows = journalSteps(journal.entries).map(
+    ({ at, words }) => `| ${seconds(at - begin)} | ${plain(words)} |`,
+  );
+  return [
+    ['| After | Step |', '| ---: | --- |', ...rows].join('\n'),
+    `Journal: ${code(journal.path)}`,
+  ];
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(3)} s`;
+}
+
+/** Text of the user and of QEMU as it is, whatever Markdown would make of it. */
+function plain(text: string): string {
+  return text
+    .trim()
+    .replace(/\s+/g, ' ')
+    .replace(/[\\`*_{}[\]<>#|~&]/g, '\\$&')
+    .replace(/^([-+]|\d+\.)/, '\\$1');
+}
+
+function code(text: string): string {
+  return text.includes('`') ? plain(text) : `\`${text}\``;
+}
+
+/** A block whose fence is longer than any in the text. */
+function block(text: string): string {
+  const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map(([run]) => run.length));
+  const fence = '`'.repeat(longest + 1);
+  return `${fence}text\n${text.trim()}\n${fence}`;
+}

@@ -1,0 +1,297 @@
+import { l10n } from 'vscode';
+import type { RunOptions } from '../../../migration/run/types';
+import {
+  describeParameter,
+  editText,
+  type InputResult,
+  type ParameterDescription,
+  parseParameterInput,
+} from '../../../migration/settings/parameters';
+import type { MachineSnapshot } from '../../../vm/types';
+import type { FieldNote, PromptItem, Prompts } from '../../prompts';
+import { promptText } from '../parameterField';
+import { type Draft, isTwoSided } from './draft';
+
+type OptionId =
+  | 'multifd'
+  | 'compression'
+  | 'xbzrle'
+  | 'auto-converge'
+  | 'dirty-limit'
+  | 'pause'
+  | 'hold'
+  | 'preempt';
+
+interface OptionRow {
+  readonly id: OptionId;
+  readonly label: string;
+  readonly detail: string;
+  readonly capability?: string;
+  /** On both sides, else on the source alone. */
+  readonly both?: boolean;
+  /** A parameter whose figure is asked for. */
+  readonly parameter?: string;
+}
+
+function rows(): readonly OptionRow[] {
+  return [
+    {
+      id: 'hold',
+      label: l10n.t('Hold the switchover'),
+      detail: l10n.t('Stands still before the last step until you release it'),
+      capability: 'pause-before-switchover',
+    },
+    {
+      id: 'pause',
+      label: l10n.t('Longest pause of the guest...'),
+      detail: l10n.t('For this run only'),
+      parameter: 'downtime-limit',
+    },
+    {
+      id: 'multifd',
+      label: l10n.t('Several channels...'),
+      detail: l10n.t('Memory goes over several connections at once; needs a UNIX socket or TCP'),
+      capability: 'multifd',
+      both: true,
+      parameter: 'multifd-channels',
+    },
+    {
+      id: 'compression',
+      label: l10n.t('Compression on several channels...'),
+      detail: l10n.t('Fewer bytes for more work of the processors'),
+      capability: 'multifd',
+      both: true,
+      parameter: 'multifd-compression',
+    },
+    {
+      id: 'auto-converge',
+      label: l10n.t('Slow the guest until it ends'),
+      detail: l10n.t('Takes processor time away from a guest that writes too fast'),
+      capability: 'auto-converge',
+    },
+    {
+      id: 'dirty-limit',
+      label: l10n.t('Limit what each processor of the guest writes...'),
+      detail: l10n.t('Slows only processors that write too much; needs KVM with a dirty ring'),
+      capability: 'dirty-limit',
+      parameter: 'vcpu-dirty-limit',
+    },
+    {
+      id: 'xbzrle',
+      label: l10n.t('Send what changed in a page only'),
+      detail: l10n.t('For guests that change little of many pages'),
+      capability: 'xbzrle',
+    },
+    {
+      id: 'preempt',
+      label: l10n.t('A channel of its own for pages that are waited for'),
+      detail: l10n.t('Shorter waits of the guest after postcopy has begun'),
+      capability: 'postcopy-preempt',
+      both: true,
+    },
+  ];
+}
+
+/** The options of a run as a list to tick, and the figures that some of them need. */
+export class OptionList {
+  private readonly prompts: Prompts;
+
+  constructor(prompts: Prompts) {
+    this.prompts = prompts;
+  }
+
+  /** Asks, and keeps the answers. Whoever leaves in the middle changes nothing. */
+  async ask(
+    draft: Draft,
+    title: string,
+    source: MachineSnapshot,
+    target: MachineSnapshot | undefined,
+  ): Promise<void> {
+    const all = rows();
+    const picked = await this.prompts.pickMany<OptionId>({
+      title,
+      placeholder: l10n.t('What shall be different in this run? Everything is put back after it'),
+      items: all.map((row) => itemOf(row, draft, source, target)),
+      picked: new Set(pickedIn(draft.options)),
+    });
+    if (picked === undefined) return;
+    const { tcp, plainTcpConsent, cprSocket, postcopyAfterPass } = draft.options;
+    // Compression is something that several channels do.
+    const wanted = new Set(picked);
+    if (wanted.has('compression')) wanted.add('multifd');
+    const figures = new Map<OptionId, number | string>();
+    for (const { id, parameter } of all) {
+      if (parameter === undefined || !wanted.has(id)) continue;
+      const figure = await this.askFigure(title, source, parameter, draft.options);
+      if (figure === undefined) return;
+      figures.set(id, figure);
+    }
+    const number = (id: OptionId): number => Number(figures.get(id));
+    draft.options = {
+      ...(tcp !== undefined && { tcp }),
+      ...(plainTcpConsent !== undefined && { plainTcpConsent }),
+      ...(cprSocket !== undefined && { cprSocket }),
+      ...(postcopyAfterPass !== undefined && { postcopyAfterPass }),
+      ...(wanted.has('hold') && { holdSwitchover: true }),
+      ...(wanted.has('pause') && { downtimeLimitMs: number('pause') }),
+      ...(wanted.has('multifd') && { multifdChannels: number('multifd') }),
+      ...(wanted.has('compression') && {
+        multifdCompression: String(figures.get('compression')),
+      }),
+      ...(wanted.has('auto-converge') && { autoConverge: true }),
+      ...(wanted.has('dirty-limit') && { dirtyLimitMegabytesPerSecond: number('dirty-limit') }),
+      ...(wanted.has('xbzrle') && { xbzrle: true }),
+      ...(wanted.has('preempt') && { postcopyPreempt: true }),
+    };
+  }
+
+  private async askFigure(
+    title: string,
+    { facts }: MachineSnapshot,
+    name: string,
+    options: RunOptions,
+  ): Promise<number | string | undefined> {
+    const description = facts && describeParameter(facts, name);
+    if (description === undefined) return undefined;
+    if (description.control === 'enum') return this.askChoice(title, description);
+    const known = knownFigure(options, name) ?? suggestedFigure(name);
+    let figure: number | undefined;
+    const taken = await this.prompts.input({
+      title: l10n.t('{0}: {1}', title, name),
+      prompt: promptText(description),
+      value:
+        known === undefined ? editText(description) : editText({ ...description, value: known }),
+      validate: (text) => problemOf(parseParameterInput(description, text)),
+      submit: (text) => {
+        const result = parseParameterInput(description, text);
+        if (!result.ok) return Promise.resolve(result.problem);
+        figure = Number(result.value);
+        return Promise.resolve(undefined);
+      },
+      stays: true,
+    });
+    return taken ? figure : undefined;
+  }
+
+  private async askChoice(
+    title: string,
+    description: ParameterDescription,
+  ): Promise<string | undefined> {
+    const choices = description.choices.filter((choice) => choice !== 'none');
+    const answer = await this.prompts.pick<string>({
+      title: l10n.t('{0}: {1}', title, description.name),
+      placeholder: promptText(description),
+      items: choices.map((choice) => ({
+        label: choice,
+        value: choice,
+        ...detailOfChoice(description, choice),
+      })),
+    });
+    return typeof answer === 'string' ? answer : undefined;
+  }
+}
+
+/** What was chosen, in few words for a row. */
+export function optionsText(options: RunOptions): string {
+  const {
+    multifdChannels,
+    multifdCompression,
+    dirtyLimitMegabytesPerSecond: limit,
+    downtimeLimitMs,
+  } = options;
+  return [
+    options.holdSwitchover === true ? l10n.t('held before the switchover') : undefined,
+    downtimeLimitMs === undefined ? undefined : l10n.t('pause up to {0} ms', downtimeLimitMs),
+    multifdChannels === undefined ? undefined : l10n.t('{0} channels', multifdChannels),
+    multifdCompression,
+    options.autoConverge === true ? 'auto-converge' : undefined,
+    limit === undefined ? undefined : l10n.t('writes up to {0} MiB/s', limit),
+    options.xbzrle === true ? 'xbzrle' : undefined,
+    options.postcopyPreempt === true ? 'postcopy-preempt' : undefined,
+  ]
+    .filter((part) => part !== undefined)
+    .join(' · ');
+}
+
+function pickedIn(options: RunOptions): readonly OptionId[] {
+  const all: readonly (readonly [OptionId, unknown])[] = [
+    ['hold', options.holdSwitchover],
+    ['pause', options.downtimeLimitMs],
+    ['multifd', options.multifdChannels],
+    ['compression', options.multifdCompression],
+    ['auto-converge', options.autoConverge],
+    ['dirty-limit', options.dirtyLimitMegabytesPerSecond],
+    ['xbzrle', options.xbzrle],
+    ['preempt', options.postcopyPreempt],
+  ];
+  return all.flatMap(([id, value]) => (value === undefined ? [] : [id]));
+}
+
+function itemOf(
+  { id, label, detail, capability, both }: OptionRow,
+  draft: Draft,
+  source: MachineSnapshot,
+  target: MachineSnapshot | undefined,
+): PromptItem<OptionId> {
+  const refusal = refusalOf(id, draft);
+  const sides = [source, ...(both === true && isTwoSided(draft) && target ? [target] : [])];
+  const lacking = sides.find(({ facts }) => {
+    return (
+      capability !== undefined &&
+      facts !== undefined &&
+      !facts.capabilities.some(({ name }) => name === capability)
+    );
+  });
+  const why =
+    refusal ??
+    (lacking && l10n.t('The QEMU of {0} has no capability {1}.', lacking.label, capability ?? ''));
+  return {
+    label,
+    value: id,
+    detail,
+    ...(capability !== undefined && { description: capability }),
+    ...(why !== undefined && { refusal: why }),
+  };
+}
+
+/** What an option has no meaning for. */
+function refusalOf(id: OptionId, { method }: Draft): string | undefined {
+  if (id === 'preempt' && method !== 'postcopy') return l10n.t('Only postcopy has such pages.');
+  if (method === 'cpr-transfer' && id !== 'hold') {
+    return l10n.t('No memory is sent by this method; there is nothing to tune.');
+  }
+  if (method === 'shared-ram' && id !== 'hold' && id !== 'pause') {
+    return l10n.t('No memory is sent by this method; there is nothing to tune.');
+  }
+  return undefined;
+}
+
+function knownFigure(options: RunOptions, name: string): number | undefined {
+  switch (name) {
+    case 'downtime-limit':
+      return options.downtimeLimitMs;
+    case 'multifd-channels':
+      return options.multifdChannels;
+    case 'vcpu-dirty-limit':
+      return options.dirtyLimitMegabytesPerSecond;
+    default:
+      return undefined;
+  }
+}
+
+/** QEMU's defaults of these do little. */
+function suggestedFigure(name: string): number | undefined {
+  return name === 'multifd-channels' ? 4 : name === 'vcpu-dirty-limit' ? 50 : undefined;
+}
+
+function problemOf(result: InputResult): FieldNote | undefined {
+  return result.ok ? undefined : { level: 'problem', text: result.problem };
+}
+
+function detailOfChoice(
+  { info }: ParameterDescription,
+  choice: string,
+): { readonly detail?: string } {
+  const summary = info?.values?.find(({ value }) => value === choice)?.summary;
+  return summary === undefined ? {} : { detail: summary };
+}
