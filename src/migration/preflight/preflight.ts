@@ -1,9 +1,12 @@
 import type { HelperLocation } from '../../fdpass/locate';
 import { findImage, isOnHugePages, readHost, readProcessUse, type ImageFile } from '../../vm/host';
-import { readInventory, type Inventory } from '../../vm/inventory';
+import { nothingKnown, readInventory, type Inventory } from '../../vm/inventory';
 import type { MachineHandle, VmFacts } from '../../vm/types';
+import { isOneSided, methodOf } from '../methods/names';
 import { findObstacles } from '../run/checks';
+import { readMethodFacts } from '../run/methodFacts';
 import type { Obstacle } from '../run/obstacle';
+import { asPlanned } from '../run/projected';
 import type { MigrationRequest } from '../run/types';
 import { isEmptyChange, type ChangeRequest } from '../settings/change';
 import { blockingFinding } from './blocking';
@@ -13,12 +16,14 @@ import { diskFindings } from './disks';
 import { machineFindings } from './machine';
 import { measureDirtyRate } from './measure';
 import { mainMemoryOf, memoryFindings } from './memory';
+import { methodFindings } from './method';
 import { paceFindings } from './pace';
 import { settingFindings } from './settings';
 import { transferFindings } from './transfer';
 import type {
   Finding,
   FindingLevel,
+  OneSideInput,
   PreflightInput,
   PreflightReport,
   PreflightSide,
@@ -48,12 +53,23 @@ export async function preflight(
   surroundings: PreflightSurroundings,
 ): Promise<PreflightReport> {
   const helper = await helperFindings(request, surroundings);
-  const ready = [source, target].every(({ snapshot }) => snapshot.state.kind === 'ready');
-  if (!ready || source === target) {
+  const method = methodOf(request);
+  // The target of a cpr-transfer answers only once the run has begun.
+  const alone = isOneSided(method) || method === 'cpr-transfer';
+  const asked = alone ? [source] : [source, target];
+  const ready = asked.every(({ snapshot }) => snapshot.state.kind === 'ready');
+  if (!ready || (!isOneSided(method) && source === target)) {
     const obstacles = findObstacles(request, source.snapshot, target.snapshot);
     return report([...obstacles.map((each) => blockingFinding(each, undefined)), ...helper], false);
   }
-  const measuring = surroundings.measure === true;
+  const measuring = surroundings.measure === true && !alone;
+  if (alone) {
+    const { procRoot } = surroundings;
+    const side = await readSide(source, procRoot);
+    const facts = await readMethodFacts(request, source, target, procRoot);
+    const input = { request, source: side, target: target.snapshot, method: facts };
+    return report([...judgeOne(input), ...helper], false);
+  }
   const input = await readInput(source, target, request, surroundings);
   const rate = measuring ? await measureDirtyRate(source) : undefined;
   return report([...judge(input, rate), ...helper], measuring);
@@ -61,24 +77,56 @@ export async function preflight(
 
 /** All findings of what was read. Pure. */
 export function judge(input: PreflightInput, rate?: DirtyRate): readonly Finding[] {
-  const { source, target } = input;
+  const { request, source, target, method } = input;
   const obstacles: readonly Obstacle[] = findObstacles(
-    input.request,
+    request,
     source.snapshot,
     target.snapshot,
     { source: source.inventory, target: target.inventory },
+    method,
   );
+  const planned = inputAsPlanned(input);
+  const copies = methodOf(request) !== 'shared-ram';
   return [
     ...obstacles.map((obstacle) => blockingFinding(obstacle, input)),
     ...machineFindings(input),
     ...deviceFindings(input),
     ...diskFindings(input),
-    ...memoryFindings(input),
-    ...settingFindings(input, obstacles),
+    ...memoryFindings(planned),
+    ...settingFindings(input, planned, obstacles),
     ...transferFindings(input, obstacles),
-    ...(rate === undefined ? [] : [convergenceFinding(input, rate)]),
-    ...paceFindings(input),
+    ...(method === undefined ? [] : methodFindings(request, source, method)),
+    ...(rate === undefined || !copies ? [] : [convergenceFinding(planned, rate)]),
+    ...(copies ? paceFindings(planned) : []),
   ];
+}
+
+/** The same where one machine is all that can be asked. Pure. */
+export function judgeOne({ request, source, target, method }: OneSideInput): readonly Finding[] {
+  const { snapshot, inventory } = source;
+  const isAlone = isOneSided(methodOf(request));
+  const obstacles = findObstacles(
+    request,
+    snapshot,
+    target,
+    { source: inventory, target: isAlone ? inventory : nothingKnown },
+    method,
+  );
+  const sides = { source, target: source };
+  return [
+    ...obstacles.map((each) => blockingFinding(each, each.side === 'both' ? undefined : sides)),
+    ...methodFindings(request, source, method),
+  ];
+}
+
+/** Both sides with the settings that the run makes before it begins. */
+function inputAsPlanned(input: PreflightInput): PreflightInput {
+  const { request } = input;
+  const side = (which: 'source' | 'target'): PreflightSide => {
+    const snapshot = asPlanned(input[which].snapshot, request, which);
+    return { ...input[which], snapshot, facts: snapshot.facts ?? input[which].facts };
+  };
+  return { ...input, source: side('source'), target: side('target') };
 }
 
 /** What carries out a finding's fix; empty where it has none. */
@@ -104,10 +152,13 @@ function report(findings: readonly Finding[], measured: boolean): PreflightRepor
 }
 
 async function helperFindings(
-  { transport }: MigrationRequest,
+  request: MigrationRequest,
   { locateHelper }: PreflightSurroundings,
 ): Promise<readonly Finding[]> {
-  if (transport !== 'fd') return [];
+  const { transport, options } = request;
+  const overFile = isOneSided(methodOf(request));
+  const needsHelper = overFile ? options?.file?.passDescriptor === true : transport === 'fd';
+  if (!needsHelper) return [];
   const location = await locateHelper();
   if (location.kind !== 'missing') return [];
   return [
@@ -116,8 +167,12 @@ async function helperFindings(
       level: 'blocks',
       side: 'host',
       what: location.sentence,
-      why: 'The helper hands the pair of sockets over to the two QEMUs.',
-      nextStep: 'Install it, or migrate over a UNIX socket, which needs no helper.',
+      why: overFile
+        ? 'The helper hands the open file over to QEMU.'
+        : 'The helper hands the pair of sockets over to the two QEMUs.',
+      nextStep: overFile
+        ? 'Install it, or let QEMU open the file by its path.'
+        : 'Install it, or migrate over a UNIX socket, which needs no helper.',
     },
   ];
 }
@@ -133,7 +188,8 @@ async function readInput(
     readSide(target, procRoot),
     readHost(procRoot),
   ]);
-  return { request, source: here, target: there, host };
+  const method = await readMethodFacts(request, source, target, procRoot);
+  return { request, source: here, target: there, host, method };
 }
 
 async function readSide(

@@ -1,3 +1,5 @@
+import { methodOf } from '../methods/names';
+import { modeOf } from '../methods/planned';
 import { changeToMatch, compareMachines } from '../pair/compare';
 import { isEmptyChange } from '../settings/change';
 import type { Obstacle } from '../run/obstacle';
@@ -7,10 +9,12 @@ import { isOn, switching, type Finding, type PreflightInput, type PreflightSide 
 /** Settings that differ, that a run changes, or that this host may not carry. */
 export function settingFindings(
   input: PreflightInput,
+  /** The same with the settings that the run makes before it begins. */
+  planned: PreflightInput,
   obstacles: readonly Obstacle[],
 ): readonly Finding[] {
   return [
-    ...differenceFindings(input, obstacles),
+    ...differenceFindings(planned, obstacles),
     ...postcopyFinding(input),
     ...returnPathFinding(input),
     ...modeFinding(input),
@@ -44,8 +48,10 @@ function differenceFindings(
     });
 }
 
-function postcopyFinding({ source, target, host }: PreflightInput): readonly Finding[] {
+function postcopyFinding({ request, source, target, host }: PreflightInput): readonly Finding[] {
   if (!isOn(source.facts, 'postcopy-ram') && !isOn(target.facts, 'postcopy-ram')) return [];
+  // With the method it is a matter of its own, which forbids the run.
+  if (methodOf(request) === 'postcopy') return [];
   if (host.anyUserfaultfd !== false || target.snapshot.process?.uid === 0) return [];
   return [
     {
@@ -86,9 +92,9 @@ function returnPathFinding({ source, target }: PreflightInput): readonly Finding
   ];
 }
 
-function modeFinding({ source }: PreflightInput): readonly Finding[] {
+function modeFinding({ request, source }: PreflightInput): readonly Finding[] {
   const { mode } = source.facts.parameters;
-  if (typeof mode !== 'string' || mode === 'normal') return [];
+  if (typeof mode !== 'string' || mode === modeOf(request)) return [];
   return [
     {
       id: 'mode',

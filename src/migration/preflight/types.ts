@@ -1,6 +1,7 @@
 import type { HostFacts, ImageFile, ProcessUse } from '../../vm/host';
 import type { Inventory } from '../../vm/inventory';
 import type { MachineSnapshot, VmFacts } from '../../vm/types';
+import type { MethodFacts } from '../run/methodFacts';
 import type { MigrationRequest } from '../run/types';
 import type { SettingsChange } from '../settings/change';
 
@@ -54,6 +55,17 @@ export interface PreflightInput {
   readonly source: PreflightSide;
   readonly target: PreflightSide;
   readonly host: HostFacts;
+  /** What the method asks for beside; absent: not read. */
+  readonly method?: MethodFacts;
+}
+
+/** The same where one machine is all that can be asked. */
+export interface OneSideInput {
+  readonly request: MigrationRequest;
+  readonly source: PreflightSide;
+  /** Not connected, or the same as the source. */
+  readonly target: MachineSnapshot;
+  readonly method: MethodFacts;
 }
 
 export interface PreflightReport {

@@ -1,7 +1,9 @@
 import type { MachineSnapshot, VmFacts } from '../../vm/types';
+import { isOneSided } from '../methods/names';
 import { formatRate } from '../settings/units';
 import { sourceObstacle, targetObstacle } from './checks';
 import type { Obstacle } from './obstacle';
+import type { MethodName } from './types';
 
 /** A machine that could take a part in a migration, or the reason why it cannot. */
 export interface Candidate {
@@ -11,20 +13,38 @@ export interface Candidate {
   readonly reason: string;
 }
 
-/** All machines as sources, the usable ones first. */
-export function migrationSources(snapshots: readonly MachineSnapshot[]): readonly Candidate[] {
-  return judge(snapshots, sourceObstacle);
+/** All machines as sources, the usable ones first; for `restore`, those that wait for a guest. */
+export function migrationSources(
+  snapshots: readonly MachineSnapshot[],
+  method: MethodName = 'precopy',
+): readonly Candidate[] {
+  return judge(snapshots, method === 'restore' ? targetObstacle : sourceObstacle);
 }
 
-/** All machines but the source as targets, the usable ones first. */
+/**
+ * All machines but the source as targets, the usable ones first. A target of cpr-transfer is one that
+ * does not answer yet; methods with one machine have the source itself.
+ */
 export function migrationTargets(
   source: MachineSnapshot | undefined,
   snapshots: readonly MachineSnapshot[],
+  method: MethodName = 'precopy',
 ): readonly Candidate[] {
-  return judge(
-    snapshots.filter(({ id }) => id !== source?.id),
-    targetObstacle,
-  );
+  if (isOneSided(method)) {
+    return source === undefined ? [] : [{ snapshot: source, usable: true, reason: '' }];
+  }
+  const others = snapshots.filter(({ id }) => id !== source?.id);
+  return method === 'cpr-transfer' ? usableFirst(others.map(late)) : judge(others, targetObstacle);
+}
+
+function late(snapshot: MachineSnapshot): Candidate {
+  const answers = snapshot.state.kind === 'ready';
+  const reason = 'Answers already; a QEMU that waits for a CPR channel does not.';
+  return { snapshot, usable: !answers, reason: answers ? reason : '' };
+}
+
+function usableFirst(candidates: readonly Candidate[]): readonly Candidate[] {
+  return [...candidates.filter(({ usable }) => usable), ...candidates.filter((c) => !c.usable)];
 }
 
 function judge(
@@ -38,7 +58,7 @@ function judge(
     const [first] = obstacle(snapshot.label, snapshot.facts);
     return { snapshot, usable: first === undefined, reason: first?.reason ?? '' };
   });
-  return [...candidates.filter(({ usable }) => usable), ...candidates.filter((c) => !c.usable)];
+  return usableFirst(candidates);
 }
 
 /**
