@@ -24,9 +24,10 @@ type Said = Pick<
   'sourceError' | 'targetError' | 'sourceStderr' | 'targetStderr' | 'sourceEnd' | 'targetEnd'
 >;
 
-/** What both sides left behind, after both came to an end or ten seconds. */
+/** What both sides left behind, after both came to an end, or enough of waiting. */
 export async function provoke(attempt: Attempt): Promise<Said> {
   const { source, target } = attempt;
+  const before = { source: source?.stderr().length, target: target?.stderr().length };
   const refusals: Record<'source' | 'target', string | undefined> = {
     source: undefined,
     target: undefined,
@@ -55,19 +56,22 @@ export async function provoke(attempt: Attempt): Promise<Said> {
   const { channels } = attempt;
   await tell('source', 'migrate', channels === undefined ? { uri: attempt.uri } : { channels });
   await attempt.meanwhile?.();
-  for (const deadline = Date.now() + 10_000; Date.now() < deadline;) {
+  let deadline = Date.now() + 10_000;
+  while (Date.now() < deadline) {
     const sourceRests = refusals.source !== undefined || (await isOver(source));
     const targetRests =
       refusals.target !== undefined || refusals.source !== undefined || (await isOver(target));
     if (sourceRests && targetRests) break;
+    // A side may never notice that the other gave up.
+    if (sourceRests || targetRests) deadline = Math.min(deadline, Date.now() + 2000);
     await sleep(50);
   }
   const [sourceEnd, targetEnd] = [await endOf(source), await endOf(target)];
   return {
     sourceError: refusals.source ?? (await errorOf(source)),
     targetError: refusals.target ?? (await errorOf(target)),
-    sourceStderr: linesOf(source),
-    targetStderr: linesOf(target),
+    sourceStderr: linesOf(source, before.source),
+    targetStderr: linesOf(target, before.target),
     ...(sourceEnd !== undefined && { sourceEnd }),
     ...(targetEnd !== undefined && { targetEnd }),
   };
@@ -109,6 +113,6 @@ async function endOf(qemu: QemuProcess | undefined): Promise<ProcessEnd | undefi
   };
 }
 
-function linesOf(qemu: QemuProcess | undefined): string[] {
-  return (qemu?.stderr() ?? '').split('\n').filter((line) => line.trim() !== '');
+function linesOf(qemu: QemuProcess | undefined, from = 0): string[] {
+  return (qemu?.stderr().slice(from) ?? '').split('\n').filter((line) => line.trim() !== '');
 }
