@@ -162,11 +162,13 @@ export class Convergence {
     // The first pass copies what is there, and shows nothing of what the guest writes.
     if (sample.pass === undefined || sample.pass < 2) return undefined;
     if (needMs === undefined || downtimeLimitMs === undefined) return undefined;
+    const share = writtenShare(sample);
+    // Before it has measured anything, QEMU gives the limit itself for the pause.
+    if (needMs === downtimeLimitMs && (share ?? 0) === 0) return undefined;
     const tolerance = this.settled === 'converging' ? slack : 1;
     if (needMs <= downtimeLimitMs * tolerance) return 'converging';
     const before = this.needs.slice(0, -1).map(({ ms }) => ms);
     const getsLess = before.length === 0 || needMs < Math.min(...before) * progress;
-    const share = writtenShare(sample);
     if (share === undefined || share === 0) {
       // Passes too short for QEMU to measure what was written.
       return before.length < 2 ? undefined : getsLess ? 'converging' : 'not-converging';

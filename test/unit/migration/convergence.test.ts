@@ -91,6 +91,8 @@ describe('whether a running migration comes to an end', () => {
     assert.deepEqual(kinds([firstPass]), [undefined]);
     assert.deepEqual(kinds(endless), [undefined, 'not-converging']);
     assert.deepEqual(kinds([{ ...firstPass, expectedMs: 40 }]), [undefined]);
+    // QEMU 7.2 keeps its first figure, the limit itself, until it has measured the guest's writing.
+    assert.deepEqual(kinds([firstPass, firstPass]), [undefined]);
   });
 
   it('is said with the numbers behind it', () => {

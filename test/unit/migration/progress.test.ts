@@ -117,6 +117,7 @@ describe('an answer of query-migrate', () => {
       status: 'active',
       'total-time': 1500,
       'expected-downtime': 300,
+      'cpu-throttle-percentage': 20,
       ram: {
         total: 1000,
         remaining: 250,
@@ -140,7 +141,7 @@ describe('an answer of query-migrate', () => {
       bytesPerSecond: 1_000_000,
       dirtyBytesPerSecond: 40_960,
       pass: 2,
-      throttlePercent: undefined,
+      throttlePercent: 20,
     });
   });
 
