@@ -1,7 +1,13 @@
 import { ProfileNotApplicableError } from '../migration/profiles/apply';
 import { ProfileFileError } from '../migration/profiles/profileFile';
 import { RunRefusedError } from '../migration/run/checks';
-import { MachineDrivenError, NoSuchRunError } from '../migration/run/journal/errors';
+import { GuestRefusedError, QuitHangsError } from '../migration/run/guestGate';
+import {
+  JournalUnavailableError,
+  MachineDrivenError,
+  NoSuchRunError,
+  UnfinishedRunError,
+} from '../migration/run/journal/errors';
 import { BackendTransferError } from '../migration/settings/backendTransfer';
 import { CapabilityNotTakenError } from '../migration/settings/capabilities';
 import {
@@ -40,13 +46,13 @@ export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
 /** In the order of their numbers, for `--help`. */
 export const exitCodeMeanings: readonly (readonly [code: ExitCode, meaning: string])[] = [
-  [ExitCode.ok, 'done; for migrate: completed, the guest is on the target'],
+  [ExitCode.ok, 'done; for migrate: completed, the guest is on the target, or in its file'],
   [ExitCode.unexpected, 'a fault of this program or of the machine it runs on'],
   [ExitCode.usage, 'the command line makes no sense; nothing was done'],
   [ExitCode.noConnection, 'could not connect to a QMP socket; nothing was done'],
   [ExitCode.refused, 'refused before anything changed'],
-  [ExitCode.failed, 'the migration failed: the guest runs on the source'],
-  [ExitCode.cancelled, 'the migration was cancelled: the guest runs on the source'],
+  [ExitCode.failed, 'the migration failed: the guest is where it was'],
+  [ExitCode.cancelled, 'the migration was cancelled: the guest is where it was'],
   [ExitCode.tooLateToCancel, 'too late to cancel: the guest runs on the target'],
   [ExitCode.unknown, 'unknown, or not finished: needs you; the text says what to look at'],
   [ExitCode.differ, 'diff: the two sides differ in something that must be equal'],
@@ -75,22 +81,27 @@ export class RefusedError extends Error {
   }
 }
 
-/** How a run ended, as a number. */
+/** How a run ended, as a number. Other than where it was or was to go the guest needs a person. */
 export function exitCodeOfOutcome({ kind, owner }: Pick<RunOutcome, 'kind' | 'owner'>): ExitCode {
   switch (kind) {
     case 'completed':
-      return owner === 'target' ? ExitCode.ok : ExitCode.unknown;
+      return owner === 'target' || owner === 'file' ? ExitCode.ok : ExitCode.unknown;
     case 'refused':
       return ExitCode.refused;
     case 'failed':
-      return owner === 'source' ? ExitCode.failed : ExitCode.unknown;
+      return isWhereItWas(owner) ? ExitCode.failed : ExitCode.unknown;
     case 'cancelled':
-      return owner === 'source' ? ExitCode.cancelled : ExitCode.unknown;
+      return isWhereItWas(owner) ? ExitCode.cancelled : ExitCode.unknown;
     case 'too-late-to-cancel':
-      return owner === 'target' ? ExitCode.tooLateToCancel : ExitCode.unknown;
+      return owner === 'target' || owner === 'file' ? ExitCode.tooLateToCancel : ExitCode.unknown;
     case 'unknown':
       return ExitCode.unknown;
   }
+}
+
+/** On the source, or for a restore in the file. */
+function isWhereItWas(owner: RunOutcome['owner']): boolean {
+  return owner === 'source' || owner === 'file';
 }
 
 /** Errors that leave everything as it was. */
@@ -99,6 +110,9 @@ const refusals = [
   RunRefusedError,
   MachineDrivenError,
   NoSuchRunError,
+  UnfinishedRunError,
+  JournalUnavailableError,
+  GuestRefusedError,
   RefusedError,
   QmpCommandError,
   SettingsRefusedError,
@@ -127,6 +141,7 @@ export function exitCodeOfError(error: unknown): ExitCode {
   if (refusals.some((kind) => error instanceof kind)) return ExitCode.refused;
   if (
     error instanceof InterruptedError ||
+    error instanceof QuitHangsError ||
     error instanceof QmpTimeoutError ||
     error instanceof QmpClosedError ||
     error instanceof QmpAbortedError ||

@@ -16,7 +16,9 @@ Examples:
   qemu-migration apply "Lowest downtime" /run/vm/web-1.qmp /run/vm/web-1-new.qmp
   qemu-migration preflight /run/vm/web-1.qmp /run/vm/web-1-new.qmp
   qemu-migration migrate /run/vm/web-1.qmp /run/vm/web-1-new.qmp
+  qemu-migration migrate --method save --file /var/vm/web-1.saved /run/vm/web-1.qmp
   qemu-migration resume --all
+  qemu-migration quit /run/vm/web-1.qmp
 
 SOCKET is where QEMU listens when started with
   -qmp unix:/run/vm/web-1.qmp,server=on,wait=off
@@ -124,13 +126,26 @@ Examples:
 
 Exit code 4: this QEMU does not have it.`;
 
+export const methods = `
+Found by the QEMU's own schema, not by its version. With two sockets both have to offer it.
+
+Examples:
+  qemu-migration methods /run/vm/web-1.qmp
+  qemu-migration methods --json a.qmp b.qmp | jq -r '.methods[] | select(.offered).method'
+
+Whether these two machines can use it (memory that is shared, files that are there) is for
+"preflight --method HOW" to say.`;
+
 export const preflight = `
 Looks at both QEMUs, their disks and this host, and changes nothing. Three kinds of findings:
 what blocks a migration, what to think about first (QEMU takes another CPU model, MAC address
 or disk without a word), and what is good to know. Where settings help, it prints the call.
+It takes the options of "migrate", and judges with them.
 
 Examples:
   qemu-migration preflight /run/vm/web-1.qmp /run/vm/web-1-new.qmp
+  qemu-migration preflight --method postcopy --preempt a.qmp b.qmp
+  qemu-migration preflight --method save --file /var/vm/web-1.saved a.qmp
   qemu-migration preflight --measure --max-bandwidth unlimited a.qmp b.qmp
   qemu-migration preflight --json a.qmp b.qmp | jq -r '.findings[] | select(.level == "warns").id'
 
@@ -140,23 +155,82 @@ migration will come to an end.
 Exit code 0: nothing blocks. 4: something does.`;
 
 export const migrate = `
-The target is a second QEMU on this host with the same machine and devices, its own sockets, and
+Methods ("methods SOCKET" says which this QEMU offers):
+  precopy       memory is copied while the guest runs, the rest while it stands still (default)
+  postcopy      the guest goes over early and fetches its memory from there; ends surely, but the
+                guest is lost if either side dies meanwhile
+  shared-ram    both QEMUs map the same memory file; only the devices travel
+  cpr-transfer  the target takes memory and descriptors over; for an update of QEMU
+  cpr-exec      QEMU replaces itself by another program, in the same process
+  cpr-reboot    the guest is saved for a restart of the host; memory may stay in its own file
+  save          the guest is saved to a file, and stops
+  restore       a saved guest goes on in a QEMU that waits
+
+The target (for restore: the one SOCKET) is a second QEMU on this host with the same machine and
+devices, its own sockets, and
   -incoming defer
+for cpr-transfer also
+  -incoming '{"channel-type":"cpr","addr":{"transport":"socket","type":"unix","path":"CPR.sock"}}'
+Its monitor answers only once the migration has begun, so name the path that it will have.
 
 Examples:
   qemu-migration migrate /run/vm/web-1.qmp /run/vm/web-1-new.qmp
   qemu-migration migrate --backend-transfer /run/vm/web-1.qmp /run/vm/web-1-new.qmp
-  qemu-migration migrate --max-bandwidth unlimited --transport unix a.qmp b.qmp
+  qemu-migration migrate --max-bandwidth unlimited --multifd 4 a.qmp b.qmp
+  qemu-migration migrate --method postcopy --postcopy-after 2 a.qmp b.qmp
+  qemu-migration migrate --listen 127.0.0.1:0 --allow-plain-tcp a.qmp b.qmp
+  qemu-migration migrate --method cpr-transfer --cpr-socket /run/vm/CPR.sock a.qmp b.qmp
+  qemu-migration migrate --method save --mapped-ram --file /var/vm/web-1.saved a.qmp
+  qemu-migration migrate --method restore --mapped-ram --file /var/vm/web-1.saved b.qmp
+  qemu-migration migrate --method cpr-exec --allow-exec --exec-command a.qmp -- /opt/qemu-new ARGS
   qemu-migration migrate --json a.qmp b.qmp | jq -r .outcome
+
+Without --transport it is a pair of descriptors; with --listen TCP; where several connections are
+needed (--multifd, --preempt) a UNIX socket. TCP without TLS needs --allow-plain-tcp.
+
+While it goes on, with --interactive or at a terminal, one control a line:
+  help                 what each does and risks, and what can be used now
+  set NAME=VALUE       a parameter that acts at once: max-bandwidth, downtime-limit, ...
+  postcopy             start postcopy now
+  release              go on with a switchover that is held
+  pause, recover       interrupt postcopy, and take it up over a new channel
+  cancel               as Ctrl+C
+  yank                 cut the channel of a migration that hangs
+What is refused is told and the migration goes on. The end of stdin changes nothing.
 
 Ctrl+C (SIGINT) or SIGTERM cancels, says so, and waits for what really happened. A second one stops
 watching (exit code 8) and says what to look at: the migration itself is QEMU's and may go on.
 If the terminal goes away the run is watched on to its end.
 
-Exit codes: 0 the guest is on the target; 3 no connection; 4 refused, nothing changed;
-5 failed, 6 cancelled: the guest runs on the source; 7 too late to cancel: it runs on the target;
+Some of what "preflight" blocks can be forced, with --force "why"; what would lose the guest cannot.
+
+Exit codes: 0 the guest is on the target, or saved in the file; 3 no connection; 4 refused, nothing
+changed; 5 failed, 6 cancelled: the guest is where it was; 7 too late to cancel: it has gone over;
 8 unknown: needs you. With --json the last and only thing on stdout is the outcome; progress is on
 stderr.`;
+
+export const continueGuest = `
+Sends "cont" to a guest that stands still: one that its user paused, or that a migration left so.
+First it looks at the machine, at others of the same UUID, and at what past migrations proved, and
+refuses what is not proven to be safe. The source of a completed migration is never continued, not
+even when the target is gone: QEMU would take it, and an old copy would damage the disk. There is no
+--force for this.
+
+Example:
+  qemu-migration continue /run/vm/web-1.qmp
+
+Exit code 4: refused, nothing was sent; the text says what is missing.`;
+
+export const quit = `
+Ends a QEMU whose guest is proven to be elsewhere: the source of a completed migration, a target that
+failed while the guest stayed, a source whose guest is saved in a file. A machine with a running
+guest is never quit. It waits until the process is gone.
+
+Example:
+  qemu-migration migrate a.qmp b.qmp && qemu-migration quit a.qmp
+
+Exit code 4: refused, nothing was sent; the text says what is missing. 8: it was told to quit, and is
+still there.`;
 
 export const runs = `
 Each migration is written down while it goes on, so that another program can finish it when the
@@ -178,8 +252,9 @@ Examples:
   qemu-migration resume 1a2b3c
   qemu-migration resume --all
 
-Ctrl+C cancels the migration, a second one stops watching.
+Ctrl+C cancels the migration, a second one stops watching. With --interactive, or at a terminal,
+controls are typed as for "migrate".
 
-Exit codes as of migrate: 0 the guest is on the target; 4 refused: no such run, or another program
+Exit codes as of migrate: 0 the guest is on the target, or in its file; 4 refused: no such run, or another program
 drives it; 5 failed: also a migration that had not begun; 6 cancelled; 7 too late to cancel;
 8 unknown: needs you. With --all: 0 when all have ended in one of the known ways, else 8.`;

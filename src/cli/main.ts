@@ -1,9 +1,11 @@
+import { isatty } from 'node:tty';
 import { runCli } from './program';
 import { ExitCode } from './exitCodes';
 
 runCli(process.argv.slice(2), {
   stdout: process.stdout,
   stderr: process.stderr,
+  stdin: { isTTY: isatty(0), open: () => process.stdin },
   cwd: process.cwd(),
   env: process.env,
   bundleDirectory: __dirname,

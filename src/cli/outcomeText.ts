@@ -1,3 +1,4 @@
+import { methodOf } from '../migration/methods/names';
 import type { RunOutcome, RunRecord } from '../migration/run/types';
 import { formatBytes, formatDurationMs } from '../migration/settings/units';
 
@@ -18,6 +19,9 @@ export function outcomeDocument(
     outcome: kind,
     ...rest,
     run: record.journalId,
+    method: methodOf(record.request),
+    file: record.request.options?.file?.path,
+    forceReason: record.request.force?.reason,
     source: { socket: paths.source, name: record.sourceLabel },
     target: { socket: paths.target, name: record.targetLabel },
     transport: record.request.transport,

@@ -64,6 +64,12 @@ export class Session {
     return resolve(this.cwd, path);
   }
 
+  /** The absolute path that was typed for an option. @throws {UsageError} */
+  path(typed: string, option: string): string {
+    if (typed === '') throw new UsageError(`${option}: the path is empty.`);
+    return resolve(this.cwd, typed);
+  }
+
   /** @throws {QmpConnectError} */
   connect(path: string): Promise<MachineHandle> {
     return this.registry.connect(this.socketPath(path));

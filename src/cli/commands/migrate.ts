@@ -1,176 +1,164 @@
-import { locateHelper, type HelperLocation } from '../../fdpass/locate';
-import { progressLine } from '../../migration/run/progressText';
-import { Runs, type Run } from '../../migration/run/runs';
-import type { MigrationRequest, RunOutcome, RunRecord, Transport } from '../../migration/run/types';
-import { ExitCode, exitCodeOfOutcome, UsageError } from '../exitCodes';
-import { Interrupts, type SignalSource } from '../interrupts';
+import { isOneSided, methodTitles } from '../../migration/methods/names';
+import type { RunOutcome, RunRecord } from '../../migration/run/types';
+import type { MachineHandle } from '../../vm/types';
+import { ExitCode, exitCodeOfOutcome, RefusedError, UsageError } from '../exitCodes';
 import { outcomeDocument, outcomeLines } from '../outcomeText';
 import type { CommandResult } from '../result';
-import { clock, type Session } from '../session';
-import { parseBandwidth } from './bandwidth';
+import type { Session } from '../session';
+import type { MigrationOptions } from './migrationOptions';
+import { Watch, type WatchOptions } from './watch';
 
-export interface MigrateOptions {
-  readonly source: string;
-  readonly target: string;
-  readonly transport: Transport;
-  readonly backendTransfer: MigrationRequest['backendTransfer'];
-  /** As typed: a rate with its unit, or `unlimited`; absent: as it is set. */
-  readonly maxBandwidth: string | undefined;
-  readonly helper: { readonly configuredPath?: string; readonly bundledDirectory: string };
-  readonly verbose: boolean;
-  readonly signals: SignalSource;
+export interface MigrateOptions extends MigrationOptions, WatchOptions {
+  /** The user agrees that QEMU executes a program. */
+  readonly allowExec: boolean;
 }
 
 /** Migrates and watches to the end. The first interrupt cancels, the second stops watching. */
 export async function migrate(session: Session, options: MigrateOptions): Promise<CommandResult> {
+  const paths = pathsOf(session, options);
+  failWithoutConsent(options);
   const watch = new Watch(session, options);
   try {
-    return await Promise.race([watch.stopped, watch.run()]);
+    if (options.request.options?.holdSwitchover === true && !watch.takesControls) {
+      throw new UsageError(
+        '--hold-switchover needs somebody who lets it go on: add --interactive, and type "release".',
+      );
+    }
+    return await Promise.race([
+      watch.stopped.then(() => stoppedResult(watch, options, paths)),
+      run(session, watch, options, paths),
+    ]);
   } finally {
     watch.dispose();
   }
 }
 
-class Watch {
-  /** Comes when the person asked a second time. */
-  readonly stopped: Promise<CommandResult>;
-  private readonly session: Session;
-  private readonly options: MigrateOptions;
-  private readonly runs: Runs;
-  private readonly interrupts: Interrupts;
-  private readonly maxBandwidth: bigint | undefined;
-  private readonly paths: { readonly source: string; readonly target: string };
-  private interrupted = false;
-  private current: Run | undefined;
+interface Paths {
+  readonly source: string;
+  readonly target: string;
+}
 
-  constructor(session: Session, options: MigrateOptions) {
-    this.session = session;
-    this.options = options;
-    this.maxBandwidth = parseBandwidth(options.maxBandwidth);
-    this.paths = {
-      source: session.socketPath(options.source),
-      target: session.socketPath(options.target),
-    };
-    if (this.paths.source === this.paths.target) {
-      throw new UsageError(
-        'SOURCE and TARGET are the same socket: a guest migrates to another QEMU.',
-      );
-    }
-    this.runs = new Runs({
-      registry: session.registry,
-      journals: session.journals,
-      locateHelper: () => this.locateHelper(),
-      ...(options.verbose
-        ? { log: (line: string) => session.terminal.note(`${clock()} ${line}`) }
-        : {}),
-    });
-    let stop: (result: CommandResult) => void = () => undefined;
-    this.stopped = new Promise((resolve) => {
-      stop = resolve;
-    });
-    this.interrupts = new Interrupts(options.signals, (count) => {
-      if (count === 1) this.cancel();
-      else stop(this.stoppedResult());
-    });
-  }
-
-  async run(): Promise<CommandResult> {
-    const { session, options, paths } = this;
-    const connected = await Promise.all([
-      session.connect(paths.source),
-      session.connect(paths.target),
-    ]);
-    if (this.interrupted) return this.neverStarted();
-    const [source, target] = connected;
-    const run = this.runs.start({
-      source: source.id,
-      target: target.id,
-      transport: options.transport,
-      backendTransfer: options.backendTransfer,
-      ...(this.maxBandwidth === undefined ? {} : { maxBandwidthBytesPerSecond: this.maxBandwidth }),
-    });
-    this.current = run;
-    this.look(run.record);
-    const listening = run.onDidChange(() => this.look(run.record));
-    const outcome = await run.outcome;
-    listening.dispose();
-    session.terminal.endProgress();
-    return this.outcomeResult(run.record, outcome);
-  }
-
-  dispose(): void {
-    this.interrupts.dispose();
-    this.runs.dispose();
-    this.session.terminal.endProgress();
-  }
-
-  private look({ progress, outcome }: RunRecord): void {
-    if (outcome === undefined) this.session.terminal.progress(progressLine(progress));
-  }
-
-  private cancel(): void {
-    this.interrupted = true;
-    this.current?.cancel();
-    this.session.terminal.note(
-      'Cancelling, and waiting for what really happens. Once more (Ctrl+C): stop watching.',
+/** @throws {UsageError} */
+export function pathsOf(
+  session: Session,
+  { method, source, target }: Pick<MigrationOptions, 'method' | 'source' | 'target'>,
+): Paths {
+  const paths = { source: session.socketPath(source), target: session.socketPath(target) };
+  if (!isOneSided(method) && paths.source === paths.target) {
+    throw new UsageError(
+      'SOURCE and TARGET are the same socket: a guest migrates to another QEMU.',
     );
   }
+  return paths;
+}
 
-  private locateHelper(): Promise<HelperLocation> {
-    return locateHelper({
-      ...this.options.helper,
-      platform: process.platform,
-      arch: process.arch,
-    });
+/** Connects to what can be connected now. @throws {QmpConnectError} */
+export async function connectBoth(
+  session: Session,
+  { method }: Pick<MigrationOptions, 'method'>,
+  paths: Paths,
+): Promise<readonly [source: MachineHandle, target: MachineHandle]> {
+  if (isOneSided(method)) {
+    const machine = await session.connect(paths.source);
+    return [machine, machine];
   }
+  return Promise.all([
+    session.connect(paths.source),
+    // Its monitor answers only after the source has begun.
+    method === 'cpr-transfer'
+      ? session.registry.attach(paths.target)
+      : session.connect(paths.target),
+  ]);
+}
 
-  private neverStarted(): CommandResult {
-    return {
-      exitCode: ExitCode.cancelled,
-      lines: ['Cancelled before anything was sent: the guest stays on the source.'],
-      document: { outcome: 'cancelled', owner: 'source', ...this.sides() },
-    };
-  }
+async function run(
+  session: Session,
+  watch: Watch,
+  options: MigrateOptions,
+  paths: Paths,
+): Promise<CommandResult> {
+  const [source, target] = await connectBoth(session, options, paths);
+  if (watch.interrupted) return neverStarted(options, paths);
+  const started = watch.runs.start({
+    ...options.request,
+    source: source.id,
+    target: target.id,
+  });
+  const outcome = await watch.follow(started);
+  return outcome === 'stopped'
+    ? stoppedResult(watch, options, paths)
+    : outcomeResult(started.record, outcome, paths);
+}
 
-  private stoppedResult(): CommandResult {
-    const { source, target } = this.paths;
-    if (this.current === undefined) return this.neverStarted();
-    const { journalId } = this.current.record;
-    return {
-      exitCode: ExitCode.unknown,
-      lines: [
-        'Stopped watching. The migration may go on without this program, or be cancelled already.',
-        `Look where the guest is, before anything else:  qemu-migration show ${source}`,
-        `                                                qemu-migration show ${target}`,
-        'Never continue the source while the target may run: that makes two running copies.',
-        ...(journalId === undefined
-          ? []
-          : [`To watch it again, and to have all put back:  qemu-migration resume ${journalId}`]),
-        ...(this.maxBandwidth === undefined
-          ? []
-          : ['max-bandwidth of the source may still be what was set for this run.']),
-      ],
-      document: {
-        outcome: 'unknown',
-        stoppedWatching: true,
-        run: journalId,
-        owner: 'unknown',
-        status: this.current.record.progress.status,
-        phase: this.current.record.progress.phase,
-        ...this.sides(),
-      },
-    };
-  }
+/** @throws {RefusedError} */
+function failWithoutConsent({ method, allowExec }: MigrateOptions): void {
+  if (method !== 'cpr-exec' || allowExec) return;
+  throw new RefusedError(
+    'With cpr-exec QEMU executes a program in its own place, with its rights.',
+    'Say --allow-exec if that is what you want.',
+  );
+}
 
-  private sides(): Record<string, unknown> {
-    return { source: { socket: this.paths.source }, target: { socket: this.paths.target } };
-  }
+function neverStarted({ method }: MigrateOptions, paths: Paths): CommandResult {
+  const restores = method === 'restore';
+  return {
+    exitCode: ExitCode.cancelled,
+    lines: [
+      `Cancelled before anything was sent: the guest stays ${restores ? 'in its file' : 'on the source'}.`,
+    ],
+    document: {
+      outcome: 'cancelled',
+      method,
+      owner: restores ? 'file' : 'source',
+      ...sides(paths),
+    },
+  };
+}
 
-  private outcomeResult(record: RunRecord, outcome: RunOutcome): CommandResult {
-    return {
-      exitCode: exitCodeOfOutcome(outcome),
-      lines: outcomeLines(outcome),
-      document: outcomeDocument(record, outcome, this.paths),
-    };
-  }
+function stoppedResult(watch: Watch, options: MigrateOptions, paths: Paths): CommandResult {
+  if (watch.run === undefined) return neverStarted(options, paths);
+  const { record } = watch.run;
+  const { journalId } = record;
+  const what = methodTitles[options.method];
+  const places = [...new Set([paths.source, paths.target])];
+  const bandwidth = options.request.maxBandwidthBytesPerSecond;
+  return {
+    exitCode: ExitCode.unknown,
+    lines: [
+      `Stopped watching. The migration (${what}) may go on without this program, or be cancelled already.`,
+      'Look where the guest is, before anything else:',
+      ...places.map((path) => `  qemu-migration show ${path}`),
+      ...(places.length === 1
+        ? []
+        : ['Never continue the source while the target may run: that makes two running copies.']),
+      ...(journalId === undefined
+        ? []
+        : [`To watch it again, and to have all put back:  qemu-migration resume ${journalId}`]),
+      ...(bandwidth === undefined
+        ? []
+        : ['max-bandwidth of the source may still be what was set for this run.']),
+    ],
+    document: {
+      outcome: 'unknown',
+      method: options.method,
+      stoppedWatching: true,
+      run: journalId,
+      owner: 'unknown',
+      status: record.progress.status,
+      phase: record.progress.phase,
+      ...sides(paths),
+    },
+  };
+}
+
+function sides({ source, target }: Paths): Record<string, unknown> {
+  return { source: { socket: source }, target: { socket: target } };
+}
+
+function outcomeResult(record: RunRecord, outcome: RunOutcome, paths: Paths): CommandResult {
+  return {
+    exitCode: exitCodeOfOutcome(outcome),
+    lines: outcomeLines(outcome),
+    document: outcomeDocument(record, outcome, paths),
+  };
 }

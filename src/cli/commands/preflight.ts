@@ -6,22 +6,18 @@ import type {
   FindingSide,
   PreflightReport,
 } from '../../migration/preflight/types';
-import type { MigrationRequest, Transport } from '../../migration/run/types';
+import { isOneSided, methodTitles } from '../../migration/methods/names';
+import type { MethodName, MigrationRequest } from '../../migration/run/types';
 import { stringifyJson, type JsonValue } from '../../qmp/json';
 import type { MachineHandle } from '../../vm/types';
-import { ExitCode, UsageError } from '../exitCodes';
+import { ExitCode } from '../exitCodes';
 import type { CommandResult } from '../result';
 import type { Session } from '../session';
 import { wrap } from '../text';
-import { parseBandwidth } from './bandwidth';
+import { connectBoth, pathsOf } from './migrate';
+import type { MigrationOptions } from './migrationOptions';
 
-export interface PreflightOptions {
-  readonly source: string;
-  readonly target: string;
-  readonly transport: Transport;
-  readonly backendTransfer: MigrationRequest['backendTransfer'];
-  /** As typed; absent: as it is set. */
-  readonly maxBandwidth: string | undefined;
+export interface PreflightOptions extends MigrationOptions {
   readonly measure: boolean;
   readonly helper: { readonly configuredPath?: string; readonly bundledDirectory: string };
 }
@@ -34,37 +30,24 @@ const levelTitles: Readonly<Record<FindingLevel, string>> = {
 
 /** Looks for what could go wrong, and changes nothing. */
 export async function check(session: Session, options: PreflightOptions): Promise<CommandResult> {
-  const paths = [options.source, options.target].map((path) => session.socketPath(path));
-  if (paths[0] === paths[1]) {
-    throw new UsageError(
-      'SOURCE and TARGET are the same socket: a guest migrates to another QEMU.',
-    );
-  }
-  const maxBandwidth = parseBandwidth(options.maxBandwidth);
-  const [source, target] = await Promise.all([
-    session.connect(options.source),
-    session.connect(options.target),
-  ]);
-  const request: MigrationRequest = {
-    source: source.id,
-    target: target.id,
-    transport: options.transport,
-    backendTransfer: options.backendTransfer,
-    ...(maxBandwidth !== undefined && { maxBandwidthBytesPerSecond: maxBandwidth }),
-  };
+  const paths = pathsOf(session, options);
+  const [source, target] = await connectBoth(session, options, paths);
+  const request: MigrationRequest = { ...options.request, source: source.id, target: target.id };
   const report = await preflight(source, target, request, {
     measure: options.measure,
     locateHelper: () =>
       locateHelper({ ...options.helper, platform: process.platform, arch: process.arch }),
   });
-  return result(report, source, target);
+  return result(report, source, target, options.method);
 }
 
 function result(
   { findings, blocked, measured }: PreflightReport,
   source: MachineHandle,
   target: MachineHandle,
+  method: MethodName,
 ): CommandResult {
+  const what = subjectOf(method, source, target);
   const places: Readonly<Record<FindingSide, string>> = {
     source: source.snapshot.label,
     target: target.snapshot.label,
@@ -92,12 +75,13 @@ function result(
             ];
       }),
       blocked
-        ? `${source.snapshot.label} cannot be migrated to ${target.snapshot.label} like this.`
-        : `Nothing blocks a migration of ${source.snapshot.label} to ${target.snapshot.label}${
+        ? `This cannot be done like this: ${what}.`
+        : `Nothing blocks ${what}${
             count('warns') === 0 ? '.' : `; ${count('warns')} to think about first.`
           }`,
     ],
     document: {
+      method,
       source: { name: source.snapshot.label, socket: source.id },
       target: { name: target.snapshot.label, socket: target.id },
       blocked,
@@ -122,6 +106,14 @@ function result(
       })),
     },
   };
+}
+
+/** What is checked, as the beginning or the end of a sentence. */
+function subjectOf(method: MethodName, source: MachineHandle, target: MachineHandle): string {
+  const [from, to] = [source.snapshot.label, target.snapshot.label];
+  if (isOneSided(method)) return `"${methodTitles[method]}" with ${from}`;
+  const way = method === 'precopy' ? '' : ` (${methodTitles[method]})`;
+  return `a migration of ${from} to ${to}${way}`;
 }
 
 function findingLines(finding: Finding, place: string, calls: readonly string[]): string[] {

@@ -1,14 +1,14 @@
-import type { HelperLocation } from '../../fdpass/locate';
+import { isOneSided, methodOf } from '../../migration/methods/names';
 import type { ListedRun } from '../../migration/run/journal/journals';
-import { progressLine } from '../../migration/run/progressText';
+import type { JournalState } from '../../migration/run/journal/state';
 import { forgottenOutcome } from '../../migration/run/recover';
-import { Runs, type Run } from '../../migration/run/runs';
+import type { Run } from '../../migration/run/runs';
 import { ExitCode, exitCodeOfOutcome, UsageError } from '../exitCodes';
-import { Interrupts, type SignalSource } from '../interrupts';
 import { outcomeDocument, outcomeLines } from '../outcomeText';
 import { failureResult, type CommandResult } from '../result';
-import { clock, type Session } from '../session';
-import { table } from '../text';
+import type { Session } from '../session';
+import { oneLine, table } from '../text';
+import { Watch, type WatchOptions } from './watch';
 
 /** The runs that were written down, the newest first. */
 export async function runs(
@@ -23,7 +23,11 @@ export async function runs(
   const rows = listed.map((run) => {
     const { begin, startedAt } = run.state;
     const when = new Date(startedAt).toISOString().slice(0, 19).replace('T', ' ');
-    return [run.id, when, `${begin.source.label} -> ${begin.target.label}`, endOf(run)];
+    return [run.id, when, methodOf(begin.request), machinesOf(run.state), endOf(run)];
+  });
+  const forced = listed.flatMap(({ id, state }) => {
+    const { force } = state.begin.request;
+    return force === undefined ? [] : [`${id} was forced: ${oneLine(force.reason)}`];
   });
   const waiting = listed.some(({ state, drivenBy }) => !state.ended && drivenBy === undefined);
   return {
@@ -32,11 +36,26 @@ export async function runs(
       rows.length === 0
         ? [unfinished ? 'No migration is unfinished.' : 'No migration was written down yet.']
         : [
-            ...table([['RUN', 'BEGAN (UTC)', 'MACHINES', 'END'], ...rows]),
+            ...table([['RUN', 'BEGAN (UTC)', 'METHOD', 'MACHINES', 'END'], ...rows]),
+            ...forced,
             ...(waiting ? ['To find out the end of one:  qemu-migration resume RUN'] : []),
           ],
     document: { runs: listed.map(documentOf), damaged },
   };
+}
+
+/** Who gives the guest to whom, or to which file. */
+function machinesOf(state: JournalState): string {
+  const { request, source, target } = state.begin;
+  const method = methodOf(request);
+  const file = fileOf(state) ?? 'a file';
+  if (method === 'restore') return `${file} -> ${target.label}`;
+  if (method === 'cpr-exec') return source.label;
+  return `${source.label} -> ${isOneSided(method) ? file : target.label}`;
+}
+
+function fileOf({ begin, channel }: JournalState): string | undefined {
+  return channel?.transport === 'file' ? channel.path : begin.request.options?.file?.path;
 }
 
 function endOf({ state, drivenBy }: ListedRun): string {
@@ -53,6 +72,9 @@ function documentOf({ id, path, state, drivenBy }: ListedRun): Record<string, un
     run: id,
     journal: path,
     startedAt: new Date(startedAt).toISOString(),
+    method: methodOf(begin.request),
+    file: fileOf(state),
+    forceReason: begin.request.force?.reason,
     source: { socket: begin.source.socket, name: begin.source.label },
     target: { socket: begin.target.socket, name: begin.target.label },
     finished: ended,
@@ -66,12 +88,10 @@ function documentOf({ id, path, state, drivenBy }: ListedRun): Record<string, un
   };
 }
 
-export interface ResumeOptions {
+export interface ResumeOptions extends WatchOptions {
   readonly run: string | undefined;
   readonly all: boolean;
   readonly forget: boolean;
-  readonly verbose: boolean;
-  readonly signals: SignalSource;
 }
 
 /** Takes up one run, or all whose driver is gone. */
@@ -80,7 +100,7 @@ export async function resume(session: Session, options: ResumeOptions): Promise<
   if (all === (run !== undefined)) throw new UsageError('Name one RUN, or say --all.');
   if (run !== undefined && forget) return forgetOne(session, run);
   if (forget) throw new UsageError('--forget needs the name of one RUN.');
-  if (run !== undefined) return new Resumption(session, options).take(run);
+  if (run !== undefined) return takeUp(session, options, run);
   return resumeAll(session, options);
 }
 
@@ -93,7 +113,7 @@ async function resumeAll(session: Session, options: ResumeOptions): Promise<Comm
   const results: CommandResult[] = [];
   for (const { id } of left.reverse()) {
     // One that another program has just taken up must not keep us from the others.
-    results.push(await new Resumption(session, options).take(id).catch(failureResult));
+    results.push(await takeUp(session, options, id).catch(failureResult));
   }
   const known: ExitCode[] = [
     ExitCode.ok,
@@ -122,56 +142,18 @@ async function forgetOne(session: Session, run: string): Promise<CommandResult> 
 }
 
 /** One run that is taken up and watched to its end. */
-class Resumption {
-  private readonly session: Session;
-  private readonly runs: Runs;
-  private readonly interrupts: Interrupts;
-  private readonly stopped: Promise<'stopped'>;
-  private current: Run | undefined;
-  private interrupted = false;
-
-  constructor(session: Session, { verbose, signals }: ResumeOptions) {
-    this.session = session;
-    this.runs = new Runs({
-      registry: session.registry,
-      journals: session.journals,
-      locateHelper: noHelper,
-      ...(verbose && { log: (line: string) => session.terminal.note(`${clock()} ${line}`) }),
-    });
-    let stop: (how: 'stopped') => void = () => undefined;
-    this.stopped = new Promise((resolve) => {
-      stop = resolve;
-    });
-    this.interrupts = new Interrupts(signals, (count) => {
-      if (count > 1) {
-        stop('stopped');
-        return;
-      }
-      this.interrupted = true;
-      this.current?.cancel();
-      session.terminal.note(
-        'Cancelling, and waiting for what really happens. Once more (Ctrl+C): stop watching.',
-      );
-    });
-  }
-
-  async take(journalId: string): Promise<CommandResult> {
-    const { registry, terminal } = this.session;
-    try {
-      const run = await this.runs.recover(journalId, (socket) => registry.attach(socket));
-      this.current = run;
-      if (this.interrupted) run.cancel();
-      const listening = run.onDidChange(({ progress, outcome }) => {
-        if (outcome === undefined) terminal.progress(progressLine(progress));
-      });
-      const outcome = await Promise.race([run.outcome, this.stopped]);
-      listening.dispose();
-      terminal.endProgress();
-      return outcome === 'stopped' ? stoppedResult(run) : endedResult(run, outcome);
-    } finally {
-      this.interrupts.dispose();
-      this.runs.dispose();
-    }
+async function takeUp(
+  session: Session,
+  options: ResumeOptions,
+  journalId: string,
+): Promise<CommandResult> {
+  const watch = new Watch(session, options);
+  try {
+    const run = await watch.runs.recover(journalId, (socket) => session.registry.attach(socket));
+    const outcome = await watch.follow(run);
+    return outcome === 'stopped' ? stoppedResult(run) : endedResult(run, outcome);
+  } finally {
+    watch.dispose();
   }
 }
 
@@ -196,9 +178,4 @@ function stoppedResult({ record }: Run): CommandResult {
       phase: record.progress.phase,
     },
   };
-}
-
-/** A channel is open already, or is not needed any more. */
-function noHelper(): Promise<HelperLocation> {
-  return Promise.reject(new Error('not needed'));
 }

@@ -119,6 +119,26 @@ export async function quitMachine(
   });
 }
 
+/** How to find machines that may have the same guest. */
+export interface Relatives {
+  readonly uuid: string | undefined;
+  /** Where the other machine of its newest run listened. */
+  readonly sockets: readonly string[];
+}
+
+/** For who has no list of all machines: which ones to look for. Never rejects. */
+export async function relativesOf(
+  { snapshot }: MachineHandle,
+  journals: Journals | undefined,
+): Promise<Relatives> {
+  // What cannot be read is told by the verdict.
+  const past = await readPast(snapshot, journals, true).catch(() => nothing);
+  return {
+    uuid: uuidOf(snapshot),
+    sockets: past.partner === undefined ? [] : [past.partner.socket],
+  };
+}
+
 /** The one place where a person's `cont` and `quit` are sent. */
 async function send(machine: MachineHandle, proof: GuestProof): Promise<void> {
   await machine.connection().execute(proof.command);
@@ -291,7 +311,7 @@ async function othersOf(
 ): Promise<readonly OtherMachine[]> {
   const { snapshot } = machine;
   const uuid = uuidOf(snapshot);
-  const found: OtherMachine[] = [];
+  const found: Kin[] = [];
   let partnerSeen = partner === undefined;
   for (const other of around.machines) {
     if (other.id === snapshot.id || isSameQemu(other, snapshot)) continue;
@@ -299,14 +319,26 @@ async function othersOf(
     if (!isPartner && (uuid === undefined || uuidOf(other) !== uuid)) continue;
     partnerSeen ||= isPartner;
     const view = await viewOf(other, around);
-    found.push({ label: other.label, view, kinship: isPartner ? 'partner' : 'uuid' });
+    const kinship = isPartner ? 'partner' : 'uuid';
+    found.push({ label: other.label, view, kinship, process: other.process });
   }
   if (!partnerSeen && partner !== undefined) {
     const isThere = partner.process === undefined || (await isStillThere(partner.process));
     const view: SideView = { kind: isThere ? 'silent' : 'gone' };
-    found.push({ label: partner.label, view, kinship: 'partner' });
+    found.push({ label: partner.label, view, kinship: 'partner', process: undefined });
   }
-  return found;
+  return found.filter((kin) => !found.some((other) => answersFor(other, kin)));
+}
+
+interface Kin extends OtherMachine {
+  readonly process: QemuProcess | undefined;
+}
+
+/** A monitor that is in use says nothing against the QEMU's other one, which answers. */
+function answersFor(other: Kin, kin: Kin): boolean {
+  if (other.process === undefined || kin.process === undefined) return false;
+  const speaks = other.view.kind === 'answered' && kin.view.kind === 'silent';
+  return speaks && isSameProcess(other.process, kin.process);
 }
 
 async function isMachine(snapshot: MachineSnapshot, identity: MachineIdentity): Promise<boolean> {
