@@ -1,3 +1,4 @@
+import { lstat } from 'node:fs/promises';
 import type { RunState } from '../../vm/types';
 import type { SideName } from './journal/entries';
 import { stageOf } from './migrationInfo';
@@ -114,6 +115,27 @@ function ownedBy(owner: GuestOwner, guestRunning: boolean | undefined): Verdict 
   return { owner, guestRunning, twoCopies: false };
 }
 
+/** The file of a saved guest is not there any more; made by looking alone. */
+export class FileGone {
+  /** Makes the type nominal. */
+  protected readonly isGone = true;
+  readonly path: string;
+
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  static async look(path: string): Promise<FileGone | undefined> {
+    try {
+      await lstat(path);
+      return undefined;
+    } catch (error) {
+      const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+      return isMissing ? new FileGone(path) : undefined;
+    }
+  }
+}
+
 /**
  * What allows one command that starts, stops or ends a guest, or may do so. Only made here, from what
  * both sides showed; without one the gate sends nothing.
@@ -147,6 +169,31 @@ export class Proof {
     return isOurs
       ? new Proof('source', 'we paused it; whatever the target got is a paused guest')
       : undefined;
+  }
+
+  /**
+   * For `migrate_cancel` of a save: there is no target that could run the guest, and QEMU itself
+   * ignores it once the file is complete.
+   */
+  static cancelSave(source: SideView): Proof | undefined {
+    if (source.kind !== 'answered') return undefined;
+    const stage = stageOf(source.migrationStatus);
+    return stage === 'moving' || stage === 'paused-before-switchover'
+      ? new Proof('source', 'it saves to a file, and no target can start')
+      : undefined;
+  }
+
+  /**
+   * For `cont` on a source that gave its guest to a file: QEMU says that the save did not complete, or
+   * the complete file is proven to be gone. Else there would be two copies, one of them in the file.
+   */
+  static continueSaved(source: SideView, gone: FileGone | undefined): Proof | undefined {
+    if (source.kind !== 'answered' || source.runState.status !== 'postmigrate') return undefined;
+    const stage = stageOf(source.migrationStatus);
+    if (stage === 'failed' || stage === 'cancelled') {
+      return new Proof('source', 'QEMU says that the file did not become a guest');
+    }
+    return gone === undefined ? undefined : new Proof('source', `${gone.path} is gone`);
   }
 
   /** For `cont` on a target that has all of the guest: see `mayContinueTarget`. */

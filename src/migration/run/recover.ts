@@ -2,6 +2,7 @@ import type { HelperLocation } from '../../fdpass/locate';
 import type { MachineHandle } from '../../vm/types';
 import type { Channel } from '../methods/channel';
 import { descriptorPairOf } from '../methods/descriptorPair';
+import { methodOf } from '../methods/names';
 import { unixPathOf } from '../methods/unixPath';
 import { Arrival } from './arrival';
 import { BorrowedSettings } from './borrowedSettings';
@@ -18,6 +19,7 @@ import { Side } from './look';
 import { stageOf } from './migrationInfo';
 import type { SideView } from './ownership';
 import { PostcopyRecovery } from './postcopyRecovery';
+import { recoverRestore, recoverSave } from './oneSided/recoverOneSided';
 import type { Wishes } from './runContext';
 import { controlsOf } from './runControls';
 import { StateReporter } from './stateReporter';
@@ -85,17 +87,40 @@ async function recover(context: RecoveryContext): Promise<RunOutcome> {
   };
   const [sourceView, targetView] = await Promise.all([sides.source.look(), sides.target.look()]);
   report({ note: undefined });
+  const ofOneSided = await recoverOneSided(context, ending);
   const outcome =
-    sourceView.kind === 'gone' && targetView.kind === 'gone'
-      ? await afterBoth(ending, state)
-      : state.migrateSent || isUnderWay(sourceView)
-        ? await goOn(context, ending)
-        : await takeBack(ending, state, sourceView);
+    ofOneSided !== undefined
+      ? ofOneSided
+      : sourceView.kind === 'gone' && targetView.kind === 'gone'
+        ? await afterBoth(ending, state)
+        : state.migrateSent || isUnderWay(sourceView)
+          ? await goOn(context, ending)
+          : await takeBack(ending, state, sourceView);
   const remarks = [source.remark, target.remark].filter((remark) => remark !== undefined);
   return {
     ...outcome,
     details: [interruptedText(state), ...outcome.details, ...remarks],
   };
+}
+
+/** Methods with one machine end in ways of their own. */
+function recoverOneSided(
+  context: RecoveryContext,
+  ending: Ending,
+): Promise<RunOutcome> | undefined {
+  switch (methodOf(ending.request)) {
+    case 'save':
+    case 'cpr-reboot':
+      return recoverSave(context, ending);
+    case 'restore':
+      return recoverRestore(context, ending);
+    case 'cpr-exec':
+    case 'precopy':
+    case 'postcopy':
+    case 'shared-ram':
+    case 'cpr-transfer':
+      return undefined;
+  }
 }
 
 /** The very QEMU that the journal means, or a stand-in where it cannot be reached. */

@@ -1,5 +1,6 @@
 import { QmpClosedError, QmpCommandError, QmpTimeoutError } from '../../../qmp/errors';
 import type { JsonObject } from '../../../qmp/json';
+import { untilReady } from '../../../vm/ready';
 import type { MachineHandle } from '../../../vm/types';
 import { methodOf } from '../../methods/names';
 import { plannedSettings } from '../../methods/planned';
@@ -44,28 +45,21 @@ export interface OneSided {
 export type OneSidedParts = Omit<OneSided, 'gate' | 'borrowed' | 'recorder' | 'report'> & {
   readonly recorder?: Recorder | undefined;
   readonly report: (patch: Partial<RunProgress>) => void;
-  /** Settings that an earlier driver borrowed come with it. */
-  readonly borrowed?: BorrowedSettings;
-  /** Absent: `preflight`. */
-  readonly state?: RunPhase;
+  /** Of a run that is taken up, with the settings that an earlier driver borrowed. */
+  readonly earlier?: { readonly gate: Gate; readonly borrowed: BorrowedSettings };
 };
 
 /** Puts the parts together; each new state of the gate is told to who watches, and written down. */
 export function oneSided(parts: OneSidedParts): OneSided {
-  const { machine, recorder = noRecorder, report, log } = parts;
+  const { machine, recorder = noRecorder, report, log, earlier } = parts;
+  if (earlier !== undefined) return { ...parts, ...earlier, recorder };
   const sides = { source: machine, target: machine };
-  const gate = new Gate(
-    {
-      sides,
-      log,
-      onState: (phase) => {
-        report({ phase });
-        recorder.jot({ kind: 'phase', phase });
-      },
-    },
-    parts.state ?? 'preflight',
-  );
-  const borrowed = parts.borrowed ?? new BorrowedSettings(sides, recorder);
+  const onState = (phase: RunPhase): void => {
+    report({ phase });
+    recorder.jot({ kind: 'phase', phase });
+  };
+  const gate = new Gate({ sides, log, onState }, 'preflight');
+  const borrowed = new BorrowedSettings(sides, recorder, [], gate);
   return { ...parts, gate, borrowed, recorder };
 }
 
@@ -111,9 +105,15 @@ export async function runOneSided(
     journalId: journal?.run,
     ranBefore: ranNow(),
   });
-  const outcome = await carryOut(run);
-  run.gate.enter('ended');
+  const outcome = conclude(run, await carryOut(run));
   return journal === undefined ? outcome : journal.end(outcome);
+}
+
+/** The last state, and the lamp with it. */
+export function conclude({ gate, report }: OneSided, outcome: RunOutcome): RunOutcome {
+  gate.enter(outcome.kind === 'unknown' ? 'needs-you' : 'ended');
+  report({ owner: outcome.owner, note: undefined });
+  return outcome;
 }
 
 /** @throws {CancelledBeforeStart} */
@@ -184,6 +184,17 @@ export async function sendMigrate(run: OneSided, args: JsonObject): Promise<void
 export function isReplyLost(error: unknown, command: string): boolean {
   const lost = error instanceof QmpTimeoutError || error instanceof QmpClosedError;
   return lost && error.command === command;
+}
+
+/** Takes back what QEMU was given to open; the set goes away with its last descriptor. */
+export async function removeFdset(run: OneSided, fdset: number | undefined): Promise<void> {
+  if (fdset === undefined || !(await untilReady(run.machine))) return;
+  try {
+    await run.gate.send(run.role, 'remove-fd', { 'fdset-id': fdset }, { timeoutMs: 5000 });
+  } catch (error) {
+    // There is none if handing over failed.
+    run.log(`remove-fd: ${String(error)}`);
+  }
 }
 
 /** Until something is heard of the machine or wished, or for `ms`. */

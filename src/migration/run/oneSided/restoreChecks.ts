@@ -1,0 +1,207 @@
+import { constants } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
+import path from 'node:path';
+import type { VmFacts } from '../../../vm/types';
+import { formatBytes } from '../../settings/units';
+import { RunRefusedError, targetObstacle } from '../checks';
+import type { RunContext } from '../runContext';
+import type { MigrationRequest } from '../types';
+import { fileReasons, refuse } from './saveChecks';
+import { askHolder, type HolderState } from './savedGuest';
+import { formatCapabilities, readNote, type Holder, type NoteReading } from './savedNote';
+import { readStateHeader, type StateHeader } from './stateHeader';
+
+/** What is known of a saved guest before it is restored. */
+export interface SavedGuest {
+  readonly path: string;
+  readonly header: StateHeader;
+  readonly note: NoteReading;
+  /** What the QEMU that saved it does now; absent without a note. */
+  readonly source: HolderState | undefined;
+  /** Those that it was restored into before, with what they do now. */
+  readonly restores: readonly { readonly holder: Holder; readonly state: HolderState }[];
+}
+
+interface Reason {
+  readonly reason: string;
+  readonly nextStep: string;
+  /** The user may go on in spite of it; whatever could make two running copies is no such thing. */
+  readonly forceable?: boolean;
+}
+
+/** Reads all that is known of it; changes nothing. Never rejects. */
+export async function readSavedGuest(
+  file: string,
+  machineAt: RunContext['machineAt'],
+): Promise<SavedGuest> {
+  const [header, note] = await Promise.all([readStateHeader(file), readNote(file)]);
+  const known = note.kind === 'read' ? note.note : undefined;
+  const source = known === undefined ? undefined : await askHolder(known.source, machineAt);
+  const restores: { holder: Holder; state: HolderState }[] = [];
+  for (const holder of known?.restores ?? []) {
+    restores.push({ holder, state: await askHolder(holder, machineAt) });
+  }
+  return { path: file, header, note, source, restores };
+}
+
+/**
+ * What would fail, or could start a second copy of the guest, before anything is changed.
+ *
+ * @throws {RunRefusedError}
+ */
+export async function checkRestore(context: RunContext): Promise<SavedGuest> {
+  const { request, target, machineAt, locateHelper } = context;
+  const { facts, label, state, process: qemu } = target.snapshot;
+  if (facts === undefined || state.kind !== 'ready') {
+    throw new RunRefusedError([`${label} is not connected.`], `Connect ${label} first.`);
+  }
+  const file = request.options?.file;
+  if (file === undefined || !path.isAbsolute(file.path)) {
+    const reason = 'It is not told which file to restore, by its absolute path.';
+    throw new RunRefusedError([reason], 'Name the file of a saved guest.');
+  }
+  refuse([...targetObstacle(label, facts), ...(await fileProblems(file.path))]);
+  const saved = await readSavedGuest(file.path, machineAt);
+  const found = savedReasons(saved, label, facts, request);
+  if (file.passDescriptor === true) {
+    const helper = await locateHelper();
+    if (helper.kind === 'missing') {
+      const nextStep = 'Let QEMU open the path itself, where its user may.';
+      found.push({ reason: helper.sentence, nextStep });
+    }
+  } else if ((qemu?.root ?? '/') !== '/') {
+    const reason = `${label} runs in a root directory of its own.`;
+    found.push({ reason, nextStep: 'Hand the open file over as a descriptor.' });
+  }
+  refuse(found.filter(({ forceable }) => forceable !== true || request.force === undefined));
+  return saved;
+}
+
+async function fileProblems(file: string): Promise<Reason[]> {
+  try {
+    const { size, ...kind } = await stat(file).then((stats) => ({
+      size: stats.size,
+      isFile: stats.isFile(),
+    }));
+    await access(file, constants.R_OK);
+    if (kind.isFile && size > 0) return [];
+    const reason = `${file} is ${kind.isFile ? 'empty' : 'not a file'}.`;
+    return [{ reason, nextStep: 'Name the file of a saved guest.' }];
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const reason = `${file} cannot be read: ${why}.`;
+    return [{ reason, nextStep: 'Name the file of a saved guest that you may read.' }];
+  }
+}
+
+/** Pure: the same guest and target give the same reasons. */
+export function savedReasons(
+  saved: SavedGuest,
+  label: string,
+  facts: VmFacts,
+  request: Pick<MigrationRequest, 'options'> = {},
+): Reason[] {
+  const { path: file, header, note } = saved;
+  const found = copyReasons(saved);
+  if (header.kind === 'unreadable' || header.kind === 'other') {
+    const why = header.kind === 'other' ? 'it does not begin as one' : header.reason;
+    const reason = `${file} is not a guest that QEMU saved: ${why}.`;
+    return [...found, { reason, nextStep: 'Name the file of a saved guest.' }];
+  }
+  const known = note.kind === 'read' ? note.note : undefined;
+  if (known?.state === 'saving') {
+    const reason = `${file} may not be whole: nobody saw the end of its save.`;
+    const nextStep = 'Take up the run that saved it ("qemu-migration resume"), or save again.';
+    found.push({ reason, nextStep, forceable: true });
+  }
+  found.push(...fileReasons(label, facts, formatOf(saved, request)));
+  const machineType = header.machineType ?? known?.machineType;
+  if (machineType !== undefined && facts.machineType !== undefined) {
+    if (machineType !== facts.machineType) {
+      const reason = `The machine types differ: ${machineType} was saved, and ${label} is ${facts.machineType}.`;
+      found.push({ reason, nextStep: `Start the target with "-machine ${machineType}".` });
+    }
+  }
+  const { memoryBytes } = known ?? {};
+  if (memoryBytes !== undefined && facts.memoryBytes !== undefined) {
+    if (memoryBytes !== facts.memoryBytes) {
+      const reason = `The memory sizes differ: ${formatBytes(memoryBytes)} was saved, and ${label} has ${formatBytes(facts.memoryBytes)}.`;
+      found.push({ reason, nextStep: 'Start the target with as much memory.' });
+    }
+  }
+  return found;
+}
+
+/** What would, or could, make two copies of the guest, or run it on with disks that went on. */
+function copyReasons({ path: file, note, source, restores }: SavedGuest): Reason[] {
+  const found: Reason[] = [];
+  const known = note.kind === 'read' ? note.note : undefined;
+  if (known?.state === 'stale') {
+    const reason = `${file} is older than its guest, which was continued after it was saved.`;
+    found.push({ reason, nextStep: 'Save the guest again; its disks went on without this file.' });
+  }
+  if (known !== undefined && source !== undefined) {
+    found.push(...holderReasons(known.source, source, 'was saved from'));
+  }
+  for (const { holder, state } of restores) {
+    const running = holderReasons(holder, state, 'was restored into');
+    found.push(...running);
+    if (running.length > 0) continue;
+    const reason = `${file} was restored before, into ${holder.label}: the disks may have gone on since, and do not fit any more.`;
+    const nextStep = `Go on only if the guest never ran in ${holder.label}, or its disks were put back as well.`;
+    found.push({ reason, nextStep, forceable: true });
+  }
+  return found;
+}
+
+function holderReasons({ label, process }: Holder, state: HolderState, how: string): Reason[] {
+  const pid = process === undefined ? '' : ` (pid ${process.pid})`;
+  switch (state.kind) {
+    case 'gone':
+    case 'standing':
+    case 'unknown':
+      return [];
+    case 'running': {
+      const reason = `${label}${pid}, which the guest ${how}, still has it (${state.status}): it would be there twice.`;
+      return [{ reason, nextStep: `Quit ${label} first, or leave the file alone.` }];
+    }
+    case 'there': {
+      const reason = `${label}${pid}, which the guest ${how}, is still there and cannot be asked whether it runs the guest.`;
+      return [{ reason, nextStep: `Quit ${label} first.` }];
+    }
+  }
+}
+
+/** The capabilities that the file needs, from what it says itself, its note, and the request. */
+export function formatOf(
+  { header, note }: SavedGuest,
+  { options }: Pick<MigrationRequest, 'options'>,
+): readonly string[] {
+  const told = new Set([
+    ...(header.kind === 'qemu' ? header.capabilities : []),
+    ...(note.kind === 'read' ? note.note.capabilities : []),
+    ...(options?.file?.mappedRam === true ? ['mapped-ram'] : []),
+    ...(options?.multifdChannels === undefined ? [] : ['multifd']),
+    ...(options?.ignoreShared === true ? ['x-ignore-shared'] : []),
+  ]);
+  return formatCapabilities.filter((name) => told.has(name));
+}
+
+/** What a person should know although it forbids nothing; whole sentences. */
+export function savedWarnings({ path: file, note, source }: SavedGuest): readonly string[] {
+  if (note.kind === 'read') {
+    const { label } = note.note.source;
+    if (source?.kind === 'standing') {
+      return [`${label} still holds a stopped copy of this guest: quit it, and never continue it.`];
+    }
+    if (source?.kind === 'unknown') {
+      return [`Whether ${label}, which saved the guest, still has it could not be found out.`];
+    }
+    return [];
+  }
+  const why =
+    note.kind === 'none'
+      ? `There is no note beside ${file}`
+      : `The note beside ${file} is of no use (${note.reason})`;
+  return [`${why}: whether another QEMU still runs this guest, nobody could tell.`];
+}
