@@ -4,7 +4,7 @@ import { QmpCommandError } from '../../../qmp/errors';
 import { untilReady } from '../../../vm/ready';
 import { channelsOf, openStateFile, type FileChannel } from '../../methods/stateFile';
 import { ControlRefusedError } from '../controls';
-import { progressOf } from '../follow';
+import { progressOf } from '../progressFigures';
 import { stageOf } from '../migrationInfo';
 import type { SideView } from '../ownership';
 import type { RunContext } from '../runContext';

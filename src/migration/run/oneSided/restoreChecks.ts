@@ -1,12 +1,10 @@
-import { constants } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
-import path from 'node:path';
 import type { VmFacts } from '../../../vm/types';
 import { formatBytes } from '../../settings/units';
-import { RunRefusedError, targetObstacle } from '../checks';
+import { RunRefusedError } from '../checks';
+import { reasonProblem } from '../force';
 import type { RunContext } from '../runContext';
 import type { MigrationRequest } from '../types';
-import { fileReasons, refuse } from './saveChecks';
+import { checkCommonly, helperReasons, refuse, type Reason } from './saveChecks';
 import { askHolder, type HolderState } from './savedGuest';
 import { formatCapabilities, readNote, type Holder, type NoteReading } from './savedNote';
 import { readStateHeader, type StateHeader } from './stateHeader';
@@ -22,9 +20,7 @@ export interface SavedGuest {
   readonly restores: readonly { readonly holder: Holder; readonly state: HolderState }[];
 }
 
-interface Reason {
-  readonly reason: string;
-  readonly nextStep: string;
+interface SavedReason extends Reason {
   /** The user may go on in spite of it; whatever could make two running copies is no such thing. */
   readonly forceable?: boolean;
 }
@@ -50,48 +46,20 @@ export async function readSavedGuest(
  * @throws {RunRefusedError}
  */
 export async function checkRestore(context: RunContext): Promise<SavedGuest> {
-  const { request, target, machineAt, locateHelper } = context;
-  const { facts, label, state, process: qemu } = target.snapshot;
-  if (facts === undefined || state.kind !== 'ready') {
-    throw new RunRefusedError([`${label} is not connected.`], `Connect ${label} first.`);
-  }
+  const { request, target, machineAt } = context;
   const file = request.options?.file;
-  if (file === undefined || !path.isAbsolute(file.path)) {
-    const reason = 'It is not told which file to restore, by its absolute path.';
+  if (file === undefined) {
+    const reason = 'It is not told which file to restore.';
     throw new RunRefusedError([reason], 'Name the file of a saved guest.');
   }
-  refuse([...targetObstacle(label, facts), ...(await fileProblems(file.path))]);
+  await checkCommonly(context);
+  const { facts, label } = target.snapshot;
   const saved = await readSavedGuest(file.path, machineAt);
-  const found = savedReasons(saved, label, facts, request);
-  if (file.passDescriptor === true) {
-    const helper = await locateHelper();
-    if (helper.kind === 'missing') {
-      const nextStep = 'Let QEMU open the path itself, where its user may.';
-      found.push({ reason: helper.sentence, nextStep });
-    }
-  } else if ((qemu?.root ?? '/') !== '/') {
-    const reason = `${label} runs in a root directory of its own.`;
-    found.push({ reason, nextStep: 'Hand the open file over as a descriptor.' });
-  }
-  refuse(found.filter(({ forceable }) => forceable !== true || request.force === undefined));
+  const found = facts === undefined ? [] : savedReasons(saved, label, facts, request);
+  if (file.passDescriptor === true) found.push(...(await helperReasons(context)));
+  const isForced = request.force !== undefined && reasonProblem(request.force.reason) === undefined;
+  refuse(found.filter(({ forceable }) => forceable !== true || !isForced));
   return saved;
-}
-
-async function fileProblems(file: string): Promise<Reason[]> {
-  try {
-    const { size, ...kind } = await stat(file).then((stats) => ({
-      size: stats.size,
-      isFile: stats.isFile(),
-    }));
-    await access(file, constants.R_OK);
-    if (kind.isFile && size > 0) return [];
-    const reason = `${file} is ${kind.isFile ? 'empty' : 'not a file'}.`;
-    return [{ reason, nextStep: 'Name the file of a saved guest.' }];
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    const reason = `${file} cannot be read: ${why}.`;
-    return [{ reason, nextStep: 'Name the file of a saved guest that you may read.' }];
-  }
 }
 
 /** Pure: the same guest and target give the same reasons. */
@@ -100,7 +68,7 @@ export function savedReasons(
   label: string,
   facts: VmFacts,
   request: Pick<MigrationRequest, 'options'> = {},
-): Reason[] {
+): SavedReason[] {
   const { path: file, header, note } = saved;
   const found = copyReasons(saved);
   if (header.kind === 'unreadable' || header.kind === 'other') {
@@ -108,21 +76,26 @@ export function savedReasons(
     const reason = `${file} is not a guest that QEMU saved: ${why}.`;
     return [...found, { reason, nextStep: 'Name the file of a saved guest.' }];
   }
-  const known = note.kind === 'read' ? note.note : undefined;
-  if (known?.state === 'saving') {
+  const told = note.kind === 'read' ? note.note : undefined;
+  if (told?.state === 'saving') {
     const reason = `${file} may not be whole: nobody saw the end of its save.`;
     const nextStep = 'Take up the run that saved it ("qemu-migration resume"), or save again.';
     found.push({ reason, nextStep, forceable: true });
   }
-  found.push(...fileReasons(label, facts, formatOf(saved, request)));
-  const machineType = header.machineType ?? known?.machineType;
+  const known = new Set(facts.capabilities.map(({ name }) => name));
+  for (const name of formatOf(saved, request)) {
+    if (known.has(name)) continue;
+    const reason = `The file needs the capability ${name}, which the QEMU of ${label} does not have.`;
+    found.push({ reason, nextStep: 'Use a QEMU as late as the one that saved it.' });
+  }
+  const machineType = header.machineType ?? told?.machineType;
   if (machineType !== undefined && facts.machineType !== undefined) {
     if (machineType !== facts.machineType) {
       const reason = `The machine types differ: ${machineType} was saved, and ${label} is ${facts.machineType}.`;
       found.push({ reason, nextStep: `Start the target with "-machine ${machineType}".` });
     }
   }
-  const { memoryBytes } = known ?? {};
+  const { memoryBytes } = told ?? {};
   if (memoryBytes !== undefined && facts.memoryBytes !== undefined) {
     if (memoryBytes !== facts.memoryBytes) {
       const reason = `The memory sizes differ: ${formatBytes(memoryBytes)} was saved, and ${label} has ${formatBytes(facts.memoryBytes)}.`;
@@ -133,8 +106,8 @@ export function savedReasons(
 }
 
 /** What would, or could, make two copies of the guest, or run it on with disks that went on. */
-function copyReasons({ path: file, note, source, restores }: SavedGuest): Reason[] {
-  const found: Reason[] = [];
+function copyReasons({ path: file, note, source, restores }: SavedGuest): SavedReason[] {
+  const found: SavedReason[] = [];
   const known = note.kind === 'read' ? note.note : undefined;
   if (known?.state === 'stale') {
     const reason = `${file} is older than its guest, which was continued after it was saved.`;
@@ -154,7 +127,7 @@ function copyReasons({ path: file, note, source, restores }: SavedGuest): Reason
   return found;
 }
 
-function holderReasons({ label, process }: Holder, state: HolderState, how: string): Reason[] {
+function holderReasons({ label, process }: Holder, state: HolderState, how: string): SavedReason[] {
   const pid = process === undefined ? '' : ` (pid ${process.pid})`;
   switch (state.kind) {
     case 'gone':
@@ -177,14 +150,14 @@ export function formatOf(
   { header, note }: SavedGuest,
   { options }: Pick<MigrationRequest, 'options'>,
 ): readonly string[] {
-  const told = new Set([
+  const needed = new Set([
     ...(header.kind === 'qemu' ? header.capabilities : []),
     ...(note.kind === 'read' ? note.note.capabilities : []),
     ...(options?.file?.mappedRam === true ? ['mapped-ram'] : []),
     ...(options?.multifdChannels === undefined ? [] : ['multifd']),
     ...(options?.ignoreShared === true ? ['x-ignore-shared'] : []),
   ]);
-  return formatCapabilities.filter((name) => told.has(name));
+  return formatCapabilities.filter((name) => needed.has(name));
 }
 
 /** What a person should know although it forbids nothing; whole sentences. */

@@ -1,7 +1,7 @@
 import { QmpCommandError } from '../../../qmp/errors';
 import type { Disposable } from '../../../qmp/emitter';
 import { ControlRefusedError, type ControlRequest } from '../controls';
-import { progressOf } from '../follow';
+import { progressOf } from '../progressFigures';
 import { stageOf } from '../migrationInfo';
 import { Proof, type Answered, type SideView } from '../ownership';
 import type { RunContext } from '../runContext';
