@@ -2,11 +2,13 @@ import { untilReady } from '../../vm/ready';
 import type { Channel } from '../methods/channel';
 import { explain } from '../view/words';
 import type { BorrowedSettings } from './borrowedSettings';
+import type { Evidence } from './evidence';
 import type { Followed } from './follow';
 import type { Gate } from './gate';
 import type { Recorder } from './journal/recorder';
 import type { Side } from './look';
-import { outcomeOfFailedStart, outcomeOfRun } from './outcome';
+import type { Obstacle } from './obstacle';
+import { outcomeOfFailedStart, outcomeOfRun, type OutcomeEvidence } from './outcome';
 import { Proof, type SideView } from './ownership';
 import type { PostcopyRecovery } from './postcopyRecovery';
 import type { MigrationRequest, RunOutcome, RunProgress } from './types';
@@ -20,6 +22,9 @@ export interface Ending {
   readonly gate: Gate;
   readonly recovery?: PostcopyRecovery | undefined;
   readonly recorder: Recorder;
+  readonly evidence?: Evidence | undefined;
+  /** What a person's force has overruled. */
+  readonly overridden?: readonly Obstacle[];
   readonly report: (patch: Partial<RunProgress>) => void;
   readonly log: (line: string) => void;
 }
@@ -49,15 +54,23 @@ export async function endRun(
     notPutBack,
     ranBefore,
     maxBandwidth: request.maxBandwidthBytesPerSecond,
+    ...(await evidenceOf(ending)),
   });
   return conclude(ending, withArrivalError(outcome, followed));
 }
 
 /** The last state, and the lamp with it. */
-function conclude({ gate, report }: Ending, outcome: RunOutcome): RunOutcome {
-  gate.enter(outcome.kind === 'unknown' ? 'needs-you' : 'ended');
-  report({ owner: outcome.owner });
-  return outcome;
+function conclude({ gate, report, overridden = [], request }: Ending, end: RunOutcome): RunOutcome {
+  gate.enter(end.kind === 'unknown' ? 'needs-you' : 'ended');
+  report({ owner: end.owner });
+  if (overridden.length === 0) return end;
+  const reasons = overridden.map(({ reason }) => reason).join(' ');
+  const told = `It was begun in spite of this: ${reasons} The reason given: ${request.force?.reason ?? ''}`;
+  return { ...end, details: [...end.details, told] };
+}
+
+async function evidenceOf({ evidence }: Ending): Promise<{ evidence?: OutcomeEvidence }> {
+  return evidence === undefined ? {} : { evidence: await evidence.read() };
 }
 
 /** A target that came up and could not be told to listen: why, in its own words. */
@@ -90,7 +103,10 @@ export async function endFailedStart(
   const notPutBack = await borrowed.putBack('all');
   return conclude(
     ending,
-    outcomeOfFailedStart({ error, source, target, sides, notPutBack, targetListens }),
+    outcomeOfFailedStart({
+      ...{ error, source, target, sides, notPutBack, targetListens },
+      ...(await evidenceOf(ending)),
+    }),
   );
 }
 

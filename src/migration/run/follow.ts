@@ -224,7 +224,7 @@ export class Follower {
     if (stage === 'none') {
       // The reply of `migrate` was lost, and so was the command: the target got nothing.
       this.guestStayed = true;
-      return { kind: 'failed' };
+      return { kind: 'failed', neverBegan: true };
     }
     // Interrupted postcopy waits for a recovery, for ever: without a target there is none.
     const lost = isPostcopy(migrationStatus) && (await this.target.look()).kind === 'gone';

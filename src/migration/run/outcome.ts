@@ -232,6 +232,7 @@ export function outcomeOfRun(run: EndedRun): RunOutcome {
     headline: headlineOf(kind, verdict, labels, run),
     details: [
       ...(cause === undefined ? [] : [cause.what, cause.meaning]),
+      ...('neverBegan' in followed.end ? [neverBeganText(labels)] : []),
       ...endSentences(evidence),
       ...silentSides(followed, labels),
       ...(cause?.quotes ?? []),
@@ -241,9 +242,14 @@ export function outcomeOfRun(run: EndedRun): RunOutcome {
   };
 }
 
+function neverBeganText({ source }: Labels): string {
+  return `The connection to ${source} broke just then: "migrate" was lost on its way, and nothing was sent.`;
+}
+
 /** Something broke, other than by a cancel that was asked for or by our looking away. */
 function hasFailed(kind: OutcomeKind, { end, cancelReason, target }: Followed): boolean {
   if (kind !== 'failed' && kind !== 'unknown') return false;
+  if ('neverBegan' in end) return false;
   if (end.kind === 'completed') return target.kind === 'gone';
   // A channel that is cut on purpose makes both sides complain.
   const meant = end.kind === 'cancelled' || cancelReason === 'asked-for';

@@ -7,6 +7,7 @@ import { unixPathOf } from '../methods/unixPath';
 import { Arrival } from './arrival';
 import { BorrowedSettings } from './borrowedSettings';
 import { endFailedStart, endRun, type Ending } from './ending';
+import { Evidence } from './evidence';
 import { Follower } from './follow';
 import { Gate } from './gate';
 import { AbsentMachine } from './journal/absentMachine';
@@ -72,6 +73,12 @@ async function recover(context: RecoveryContext): Promise<RunOutcome> {
   const machines = { source: source.machine, target: target.machine };
   const states = new StateReporter(report);
   states.recordIn(journal);
+  const evidence = await Evidence.begin(
+    begin.request,
+    source.machine.snapshot.process,
+    target.machine.snapshot.process,
+  );
+  states.onEnter((entered) => evidence.enter(entered));
   const onState = (entered: RunPhase): void => states.enter(entered);
   const gate = new Gate({ sides: machines, log, onState }, 'prepare');
   const borrowed = new BorrowedSettings(machines, journal, state.loans, gate);
@@ -79,7 +86,7 @@ async function recover(context: RecoveryContext): Promise<RunOutcome> {
   const { request } = begin;
   const opening = { ...context, ...machines, request };
   const ending: Ending = {
-    ...{ request, sides, borrowed, channel, gate, recorder: journal, report, log },
+    ...{ request, sides, borrowed, channel, gate, recorder: journal, report, log, evidence },
     recovery: new PostcopyRecovery({
       ...{ gate, ...sides, recorder: journal, log },
       reopen: () => openChannel(opening, journal, gate),

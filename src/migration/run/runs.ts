@@ -1,12 +1,12 @@
 import type { HelperLocation } from '../../fdpass/locate';
 import { Emitter, type Disposable, type Event } from '../../qmp/emitter';
-import type { MachineHandle, MachineId } from '../../vm/types';
+import type { MachineHandle, MachineId, MachineSnapshot } from '../../vm/types';
 import { RunRefusedError } from './checks';
 import type { Journals } from './journal/journals';
 import type { RunJournal } from './journal/runJournal';
 import type { JournalState } from './journal/state';
 import { methodOf } from '../methods/names';
-import { ControlRefusedError, type ControlRequest } from './controls';
+import { checkControl, ControlRefusedError, type ControlRequest } from './controls';
 import { runTwoSided } from './twoSided';
 import { runCprExec } from './oneSided/cprExec';
 import { runRestore } from './oneSided/restore';
@@ -69,7 +69,7 @@ export class Runs implements Disposable {
     const source = this.machine(request.source);
     const target = this.machine(request.target);
     const labels = { source: source.snapshot.label, target: target.snapshot.label };
-    const run = new ActiveRun(this.nextId++, request, labels, Date.now());
+    const run = new ActiveRun(this.nextId++, request, labels, Date.now(), this.look);
     this.add(run);
     run.begin((signals) =>
       driverOf(request)({
@@ -105,7 +105,9 @@ export class Runs implements Disposable {
   private takeUp(journal: RunJournal, state: JournalState, attach: Attach): Run {
     const { begin, startedAt } = state;
     const labels = { source: begin.source.label, target: begin.target.label };
-    const run = new ActiveRun(this.nextId++, begin.request, labels, startedAt, journal.run);
+    const run = new ActiveRun(
+      ...([this.nextId++, begin.request, labels, startedAt, this.look, journal.run] as const),
+    );
     this.add(run);
     run.begin((signals) =>
       recoverRun({
@@ -146,6 +148,9 @@ export class Runs implements Disposable {
       this.changes.fire(record);
     });
   }
+
+  private readonly look = (id: MachineId): MachineSnapshot | undefined =>
+    this.options.registry.get(id)?.snapshot;
 
   private machine(id: MachineId): MachineHandle {
     const machine = this.options.registry.get(id);
@@ -201,6 +206,7 @@ class ActiveRun implements Run {
   private readonly changes = new Emitter<RunRecord>();
   private settle: (outcome: RunOutcome) => void = () => undefined;
   private handler: ControlHandler | undefined;
+  private readonly look: (id: MachineId) => MachineSnapshot | undefined;
 
   readonly onDidChange = this.changes.event;
   readonly outcome = new Promise<RunOutcome>((resolve) => {
@@ -212,8 +218,10 @@ class ActiveRun implements Run {
     request: MigrationRequest,
     labels: { readonly source: string; readonly target: string },
     startedAt: number,
+    look: (id: MachineId) => MachineSnapshot | undefined,
     takenUp?: string,
   ) {
+    this.look = look;
     this.current = {
       id,
       request,
@@ -255,7 +263,11 @@ class ActiveRun implements Run {
     } else if (this.handler === undefined) {
       const next = 'Wait until it transfers.';
       throw new ControlRefusedError(request.id, 'The run has not begun to transfer.', next);
-    } else await this.handler(request);
+    } else {
+      const { source, target } = this.current.request;
+      checkControl(request, this.current, this.look(source), this.look(target));
+      await this.handler(request);
+    }
   }
 
   detach(): void {

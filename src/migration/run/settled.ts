@@ -4,6 +4,8 @@ import { isPostcopy, type Answered, type SideView } from './ownership';
 /** How the source's side of the migration ended. */
 export type FollowEnd =
   | { readonly kind: 'completed' | 'failed' | 'cancelled' }
+  /** The reply of `migrate` was lost, and the command with it. */
+  | { readonly kind: 'failed'; readonly neverBegan: true }
   /** The source's process ended before it told. */
   | { readonly kind: 'source-gone' }
   /** Postcopy was interrupted and could not be recovered; it may be tried again. */

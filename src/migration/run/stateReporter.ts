@@ -7,6 +7,7 @@ export class StateReporter {
   private readonly report: (patch: Partial<RunProgress>) => void;
   private journal: Pick<RunJournal, 'jot'> | undefined;
   private owner: GuestOwner = 'source';
+  private listener: ((state: RunPhase) => void) | undefined;
 
   constructor(report: (patch: Partial<RunProgress>) => void) {
     this.report = report;
@@ -16,7 +17,13 @@ export class StateReporter {
     this.journal = journal;
   }
 
+  /** Somebody else to tell. */
+  onEnter(listener: (state: RunPhase) => void): void {
+    this.listener = listener;
+  }
+
   enter(state: RunPhase): void {
+    this.listener?.(state);
     this.owner = ownerIn(state, this.owner);
     this.report({ phase: state, owner: this.owner });
     // The states before say nothing that other entries do not prove.

@@ -9,6 +9,7 @@ import { Arrival } from './arrival';
 import { BorrowedSettings } from './borrowedSettings';
 import { checkBeforeRun } from './checks';
 import { endFailedStart, endRun, type Ending } from './ending';
+import { Evidence } from './evidence';
 import { Follower } from './follow';
 import { Gate } from './gate';
 import { readInventories } from './inventoryChecks';
@@ -17,6 +18,7 @@ import { noRecorder, type Recorder } from './journal/recorder';
 import type { RunJournal } from './journal/runJournal';
 import { Side } from './look';
 import { readMethodFacts } from './methodChecks';
+import type { Obstacle } from './obstacle';
 import { outcomeOfRefusal } from './outcome';
 import { PostcopyRecovery } from './postcopyRecovery';
 import type { RunContext } from './runContext';
@@ -44,6 +46,7 @@ export async function runTwoSided(context: RunContext): Promise<RunOutcome> {
   let claim: Claim | undefined;
   let journal: RunJournal | undefined;
   let process = target.snapshot.process;
+  let overridden: readonly Obstacle[] = [];
   const states = new StateReporter(context.report);
   const gate = new Gate({
     sides: { source, target },
@@ -61,7 +64,7 @@ export async function runTwoSided(context: RunContext): Promise<RunOutcome> {
     claim = await context.journals?.claim(source.snapshot, { ...target.snapshot, process });
     const facts = await readMethodFacts(request, source, target);
     const inventories = await readInventories(request, source, target);
-    checkBeforeRun(request, source, target, inventories, facts);
+    overridden = checkBeforeRun(request, source, target, inventories, facts);
     if (request.transport === 'fd' && !isArriving(request)) await failWithoutHelper(context);
     journal = await claim?.begin({ request, guestRan: ranNow() });
   } catch (error) {
@@ -71,11 +74,20 @@ export async function runTwoSided(context: RunContext): Promise<RunOutcome> {
   }
   if (journal !== undefined) context.named?.(journal.run);
   states.recordIn(journal);
+  for (const { id, reason } of overridden) {
+    log(`forced: ${id}: ${reason}`);
+    journal?.jot({ kind: 'control', control: `force ${id}`, detail: request.force?.reason });
+  }
+  const evidence = await Evidence.begin(request, source.snapshot.process, process);
+  states.onEnter((state) => evidence.enter(state));
   const sides = {
     source: new Side(source, source.snapshot.process),
     target: new Side(target, process),
   };
-  const course = new Course(context, { gate, sides, recorder: journal ?? noRecorder });
+  const course = new Course(context, {
+    ...{ gate, sides, recorder: journal ?? noRecorder },
+    ...{ evidence, overridden },
+  });
   const outcome = await course.carryOut(ranNow());
   return journal === undefined ? outcome : journal.end(outcome);
 }
@@ -84,6 +96,8 @@ interface CourseParts {
   readonly gate: Gate;
   readonly sides: { readonly source: Side; readonly target: Side };
   readonly recorder: Recorder;
+  readonly evidence: Evidence;
+  readonly overridden: readonly Obstacle[];
 }
 
 /** The part of a run that changes something. */
@@ -122,7 +136,11 @@ class Course {
     });
     const ending = (): Ending => {
       const { channel } = this;
-      return { request, sides, borrowed, channel, gate, recovery, recorder, report, log };
+      const { evidence, overridden } = parts;
+      return {
+        ...{ request, sides, borrowed, channel, gate, recovery, recorder, report, log },
+        ...{ evidence, overridden },
+      };
     };
     try {
       gate.enter('prepare');
