@@ -16,6 +16,7 @@ import {
 } from './ownership';
 import type { PostcopyRecovery } from './postcopyRecovery';
 import { ProgressFigures } from './progressFigures';
+import { doesNotAnswer } from './progressText';
 import { isSettled, type FollowEnd } from './settled';
 import { stateSeen } from './states';
 import type { RunProgress } from './types';
@@ -202,7 +203,7 @@ export class Follower {
     const source = await this.source.look();
     if (source.kind === 'gone') return { kind: 'source-gone' };
     if (source.kind === 'silent') {
-      report({ note: `${this.source.label} does not answer.`, cancelHangs: this.cancelHangs() });
+      report({ note: doesNotAnswer(this.source.label), cancelHangs: this.cancelHangs() });
       const isLost = Date.now() - this.lastAnswer.atMs > silenceMs;
       return isLost ? { kind: 'lost-sight' } : undefined;
     }
