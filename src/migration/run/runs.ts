@@ -246,10 +246,13 @@ class ActiveRun implements Run {
       wishes: { handle: (handler) => (this.handler = handler) },
       report: (patch) => this.update({ progress: { ...this.current.progress, ...patch } }),
       named: (journalId) => this.update({ journalId }),
-    }).then((outcome) => {
-      this.update({ outcome });
-      this.settle(outcome);
-    });
+    })
+      // No driver rejects; should one do so after all, the run must not stay open for ever.
+      .catch((error: unknown) => outcomeOfFault(this.current, error))
+      .then((outcome) => {
+        this.update({ outcome });
+        this.settle(outcome);
+      });
   }
 
   cancel(): void {
@@ -278,4 +281,20 @@ class ActiveRun implements Run {
     this.current = { ...this.current, ...patch };
     this.changes.fire(this.current);
   }
+}
+
+function outcomeOfFault({ sourceLabel, targetLabel }: RunRecord, error: unknown): RunOutcome {
+  return {
+    kind: 'unknown',
+    owner: 'unknown',
+    guestRunning: undefined,
+    sourceError: undefined,
+    targetError: undefined,
+    totalTimeMs: undefined,
+    downtimeMs: undefined,
+    transferredBytes: undefined,
+    headline: 'A fault of this program ended the run; the QEMUs were left as they are.',
+    details: [error instanceof Error ? error.message : String(error)],
+    nextStep: `Look at "query-status" of ${[...new Set([sourceLabel, targetLabel])].join(' and ')}. Continue neither until one is known not to run; then take the run up again.`,
+  };
 }
