@@ -18,6 +18,7 @@ import type { RunJournal } from './journal/runJournal';
 import type { JournalState } from './journal/state';
 import { Side } from './look';
 import { stageOf } from './migrationInfo';
+import { recoverCprExec } from './oneSided/cprExecRecovery';
 import type { SideView } from './ownership';
 import { PostcopyRecovery } from './postcopyRecovery';
 import { recoverRestore, recoverSave } from './oneSided/recoverOneSided';
@@ -122,6 +123,10 @@ function recoverOneSided(
     case 'restore':
       return recoverRestore(context, ending);
     case 'cpr-exec':
+      return recoverCprExec(context, {
+        machine: ending.sides.source.machine,
+        side: ending.sides.source,
+      });
     case 'precopy':
     case 'postcopy':
     case 'shared-ram':

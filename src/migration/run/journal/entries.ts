@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { parseJson, type JsonValue } from '../../../qmp/json';
+import { parseJson, type JsonObject, type JsonValue } from '../../../qmp/json';
 import { methodNames } from '../../methods/names';
 import { printJson } from './printJson';
 import type { MigrationRequest, RunOutcome } from '../types';
@@ -95,6 +95,16 @@ export type JournalEntry =
     }
   /** It is as it was, or QEMU refused the change. */
   | { readonly kind: 'loan-end'; readonly loan: number }
+  /**
+   * All settings before the run changed any, for a QEMU that is replaced by another program and
+   * begins with the defaults.
+   */
+  | {
+      readonly kind: 'kept';
+      /** Those that were on. */
+      readonly capabilities: readonly string[];
+      readonly parameters: JsonObject;
+    }
   /** About to be opened. */
   | { readonly kind: 'channel'; readonly channel: ChannelWhat }
   /** About to send `migrate-incoming`. */
@@ -262,6 +272,10 @@ const entry = z.discriminatedUnion('kind', [
   z.extend(bare('driver'), { driver }),
   z.extend(bare('loan'), { loan: z.int(), side, always: z.boolean(), what: loanWhat }),
   z.extend(bare('loan-end'), { loan: z.int() }),
+  z.extend(bare('kept'), {
+    capabilities: z.array(z.string()),
+    parameters: z.record(z.string(), json),
+  }),
   z.extend(bare('channel'), { channel }),
   bare('incoming'),
   bare('migrate'),

@@ -10,6 +10,11 @@ import type {
 
 export type Beginning = Extract<JournalEntry, { kind: 'begin' }>;
 
+export type KeptSettings = Pick<
+  Extract<JournalEntry, { kind: 'kept' }>,
+  'capabilities' | 'parameters'
+>;
+
 export interface OpenLoan {
   readonly loan: number;
   readonly side: SideName;
@@ -29,6 +34,8 @@ export interface JournalState {
   readonly driver: Driver;
   /** Not known to be put back; in the order of borrowing. */
   readonly loans: readonly OpenLoan[];
+  /** All settings as they were, where the run wrote them down. */
+  readonly kept: KeptSettings | undefined;
   readonly channel: ChannelWhat | undefined;
   /** The target may have been told to listen. */
   readonly incomingSent: boolean;
@@ -63,6 +70,7 @@ export function stateOf(entries: readonly StampedEntry[]): JournalState | undefi
     startedAt: begin.at,
     driver: begin.driver,
     loans: [],
+    kept: undefined,
     channel: undefined,
     incomingSent: false,
     migrateSent: false,
@@ -94,6 +102,9 @@ function apply(state: Mutable, entry: JournalEntry): void {
       return;
     case 'loan-end':
       state.loans = state.loans.filter(({ loan }) => loan !== entry.loan);
+      return;
+    case 'kept':
+      state.kept = entry;
       return;
     case 'channel':
       state.channel = entry.channel;
