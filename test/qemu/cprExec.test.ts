@@ -117,7 +117,10 @@ describe('replacing QEMU in its process (cpr-exec)', () => {
     const settings = await settingsOf(qemu);
     const { binary } = await provisionQemu('10.0');
     const execCommand = [binary, ...qemu.commandLine.slice(1)];
-    const outcome = await replace({ options: { execCommand }, force: { reason: 'a test' } });
+    const outcome = await replace({
+      options: { execCommand },
+      force: { reason: 'only a test, nothing more' },
+    });
     assert.equal(outcome.kind, 'refused', JSON.stringify(outcome));
     assert.match(outcome.details.join('\n'), /does not come up with these options/);
     await unchanged(running, rounds, settings);
@@ -184,7 +187,7 @@ describe('replacing QEMU in its process (cpr-exec)', () => {
     assert.equal(refused.kind, 'refused', JSON.stringify(refused));
     assert.match(refused.details.join('\n'), /spawn=deny/);
     await unchanged(running, rounds, settings);
-    const forced = await replace({ force: { reason: 'to see it fail' } });
+    const forced = await replace({ force: { reason: 'to see how it fails' } });
     assert.equal(forced.kind, 'failed', JSON.stringify(forced));
     assert.equal(forced.owner, 'source');
     assert.equal(forced.guestRunning, true);
@@ -269,7 +272,7 @@ describe('replacing QEMU in its process (cpr-exec)', () => {
     const refused = await replace({ options: { execCommand: without } });
     assert.equal(refused.kind, 'refused', JSON.stringify(refused));
     assert.equal(await qemu.guestStatus(), 'running');
-    const force = { reason: 'to lose it' };
+    const force = { reason: 'to see how it is lost' };
     const notIn = await replace({ options: { execCommand: without }, force });
     assert.equal(notIn.kind, 'refused', 'a device that the command leaves out cannot be forced');
     // A device too many is taken by QEMU, and so is a disk that the guest believes to be elsewhere.
@@ -292,7 +295,7 @@ describe('replacing QEMU in its process (cpr-exec)', () => {
       const rounds = await roundsOf(qemu);
       const outcome = await replace();
       assert.equal(outcome.kind, 'refused', JSON.stringify(outcome));
-      assert.match(outcome.details.join('\n'), /no mode cpr-exec/);
+      assert.match(outcome.details.join('\n'), /cpr-exec/);
       await unchanged(running, rounds, settings);
     });
   }

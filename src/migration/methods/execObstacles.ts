@@ -12,12 +12,6 @@ import {
 import type { ExecFacts } from './execFacts';
 
 /**
- * What a person may insist on: nobody knows that it loses the guest. All else that is found here is
- * known to lose it, or cannot work.
- */
-export const forcible: ReadonlySet<ObstacleId> = new Set<ObstacleId>(['exec-unproven']);
-
-/**
  * What forbids replacing a QEMU in its process. QEMU itself checks next to nothing: it goes away
  * first, and a new one that does not come up takes the guest with it. Pure.
  */

@@ -2,6 +2,7 @@ import path from 'node:path';
 import type { Inventory } from '../../vm/inventory';
 import { givenOptions, readOptions } from '../../vm/qemuOptions';
 import type { MachineSnapshot } from '../../vm/types';
+import { execObstacles as processObstacles } from '../methods/execObstacles';
 import type { MethodFacts } from './methodFacts';
 import type { Obstacle } from './obstacle';
 import type { MigrationRequest } from './types';
@@ -35,9 +36,14 @@ export function execObstacles(
     ...(given === undefined
       ? []
       : [...programObstacles(given, facts), ...differences(given, running)]),
-    ...pluggedSince(effective, machine, inventory),
-    ...tapObstacles(machine, facts),
-    ...descriptorSets(effective),
+    // What the process itself shows is more, and surer.
+    ...(facts.exec === undefined
+      ? [
+          ...pluggedSince(effective, machine, inventory),
+          ...tapObstacles(machine, facts),
+          ...descriptorSets(effective),
+        ]
+      : processObstacles(facts.exec)),
   ];
 }
 

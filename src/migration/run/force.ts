@@ -38,9 +38,11 @@ export function isForceable({ id }: Pick<Obstacle, 'id'>, request: MigrationRequ
     case 'save':
       // The file is removed, and the guest goes on where it was.
       return id === 'file-space' || id === 'dirty-limit-ring';
+    case 'cpr-exec':
+      // Nobody has tried it: whoever insists may lose the guest, and is told so.
+      return id === 'exec-unproven';
     case 'shared-ram':
     case 'cpr-transfer':
-    case 'cpr-exec':
     case 'cpr-reboot':
     case 'restore':
       // A target that fails may have written to the memory that it shares; a file is the only copy.

@@ -9,6 +9,7 @@ import { qomGet, queryNetdevs } from '../../vm/queries';
 import { readSharedMappings, type SharedMapping } from '../../vm/sharedMappings';
 import { readTcpListeners } from '../../vm/tcpListeners';
 import type { MachineHandle, NetdevFacts, QemuProcess } from '../../vm/types';
+import { readExecFacts, type ExecFacts } from '../methods/execFacts';
 import { isOneSided, methodOf } from '../methods/names';
 import { readTcpAddress } from '../methods/tcpAddress';
 import type { MigrationRequest } from './types';
@@ -31,6 +32,8 @@ export interface MethodFacts {
   readonly portTaken?: boolean | undefined;
   readonly cprSocket?: CprSocketFacts | undefined;
   readonly file?: FileFacts | undefined;
+  /** Of the process that is to be replaced; `undefined`: it cannot be told. */
+  readonly exec?: ExecFacts | undefined;
   /** Whether the program of `execCommand` can be executed; `undefined`: it is that of the source. */
   readonly program?: 'missing' | 'not-executable' | 'executable' | undefined;
 }
@@ -98,6 +101,7 @@ export async function readMethodFacts(
     socket,
     file,
     program,
+    exec,
   ] = await Promise.all([
     live ? qomGet(source.connection(), '/machine', 'aux-ram-share') : undefined,
     method === 'cpr-exec' ? queryNetdevs(source.connection()) : undefined,
@@ -110,6 +114,7 @@ export async function readMethodFacts(
       ? readFileFacts(options.file.path, source, procRoot)
       : undefined,
     readProgram(options.execCommand?.[0], source, procRoot),
+    method === 'cpr-exec' ? readExecFacts(source, options) : undefined,
   ]);
   return {
     auxRamShare: typeof aux === 'boolean' ? aux : undefined,
@@ -121,6 +126,7 @@ export async function readMethodFacts(
     cprSocket: socket,
     file,
     program,
+    exec,
   };
 }
 

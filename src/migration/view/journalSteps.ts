@@ -31,6 +31,8 @@ function wordsOf(entry: StampedEntry): string {
       return `about to change ${loanText(entry.what)} on the ${entry.side}`;
     case 'loan-end':
       return 'a changed setting is as it was';
+    case 'kept':
+      return 'the settings were written down';
     case 'channel':
       return `about to open the channel (${entry.channel.transport})`;
     case 'incoming':

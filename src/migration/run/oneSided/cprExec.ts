@@ -1,11 +1,12 @@
+import { readInventory } from '../../../vm/inventory';
 import type { MachineHandle } from '../../../vm/types';
 import type { Channel } from '../../methods/channel';
 import { newCommand } from '../../methods/commandLine';
-import { readExecFacts, stderrFile, type ExecFacts } from '../../methods/execFacts';
-import { execObstacles, forcible } from '../../methods/execObstacles';
+import { stderrFile, type ExecFacts } from '../../methods/execFacts';
 import { openUnixPath } from '../../methods/unixPath';
 import { explain } from '../../view/words';
-import { RunRefusedError, sourceObstacle } from '../checks';
+import { checkBeforeRun, RunRefusedError } from '../checks';
+import { readMethodFacts } from '../methodChecks';
 import { readMigrationInfo } from '../migrationInfo';
 import type { Obstacle } from '../obstacle';
 import { outcomeOfRefusal } from '../outcome';
@@ -16,13 +17,12 @@ import {
   blankOutcome,
   CancelledBeforeStart,
   failIfCancelled,
-  hasParameter,
   runOneSided,
   sendMigrate,
   type OneSided,
 } from './common';
 import { followReplacement, stateFileIn } from './cprExecFollow';
-import { putBackKept, readKept, touchedParameters, versionText } from './keptSettings';
+import { putBackKept, readKept, touchedParameters } from './keptSettings';
 
 /**
  * Replaces a QEMU by another program in the same process (`cpr-exec`); the guest's memory stays where
@@ -47,33 +47,16 @@ export function runCprExec(context: RunContext): Promise<RunOutcome> {
 
 /** @throws {RunRefusedError} */
 async function check(machine: MachineHandle, request: MigrationRequest): Promise<ExecFacts> {
-  const { facts, label } = machine.snapshot;
-  if (facts === undefined) throw new RunRefusedError([`${label} is not connected.`], 'Connect it.');
-  const modes = facts.schema.enumValues('migrate-set-parameters', 'mode');
-  if (!modes.includes('cpr-exec') || !hasParameter(machine, 'cpr-exec-command')) {
-    throw new RunRefusedError(
-      [`${label} (QEMU ${versionText(facts)}) cannot replace itself: it has no mode cpr-exec.`],
-      'QEMU has it from 10.2 on; choose another method.',
-    );
-  }
-  refuse(sourceObstacle(label, facts));
-  const found = await readExecFacts(machine, request.options);
-  if (found === undefined) {
-    throw new RunRefusedError(
-      [`The command line of ${label} cannot be read: its process is not known.`],
-      'Run this on the host of that QEMU, as its user or as root.',
-    );
-  }
-  const isForced = request.force !== undefined;
-  refuse(execObstacles(found).filter(({ id }) => !(isForced && forcible.has(id))));
-  return found;
-}
-
-function refuse(obstacles: readonly Obstacle[]): void {
-  if (obstacles.length === 0) return;
+  // Whether it is offered at all, before its process is looked at.
+  checkBeforeRun(request, machine, machine);
+  const inventory = await readInventory(machine.connection());
+  const facts = await readMethodFacts(request, machine, machine);
+  checkBeforeRun(request, machine, machine, { source: inventory, target: inventory }, facts);
+  if (facts.exec !== undefined) return facts.exec;
+  const { label } = machine.snapshot;
   throw new RunRefusedError(
-    obstacles.map(({ reason }) => reason),
-    [...new Set(obstacles.map(({ nextStep }) => nextStep))].join(' '),
+    [`The command line of ${label} cannot be read: its process is not known.`],
+    'Run this on the host of that QEMU, as its user or as root.',
   );
 }
 
@@ -119,15 +102,18 @@ async function failUnlessShared({ gate, machine }: OneSided): Promise<void> {
   await gate.send('source', 'migrate-set-parameters', { mode: 'cpr-transfer' });
   const { migration, failures } = await machine.refresh(['migration', 'parameters']);
   if (failures.migration !== undefined) throw failures.migration;
-  refuse(
-    readMigrationInfo(migration).blockedReasons.map((text) => ({
-      id: 'exec-memory',
-      side: 'source',
-      subject: text,
-      reason: `The guest would be lost; QEMU says: ${text.replace(/\.$/, '')}.`,
-      nextStep:
-        'Start QEMU with all memory shared: "share=on" for its memory backends, "aux-ram-share=on" for the machine.',
-    })),
+  const { blockedReasons } = readMigrationInfo(migration);
+  if (blockedReasons.length === 0) return;
+  const nextStep =
+    'Start QEMU with all memory shared: "share=on" for its memory backends, "aux-ram-share=on" for the machine.';
+  const obstacles = blockedReasons.map((text): Obstacle => {
+    const reason = `The guest would be lost; QEMU says: ${text.replace(/\.$/, '')}.`;
+    return { id: 'exec-memory', side: 'source', subject: text, reason, nextStep };
+  });
+  throw new RunRefusedError(
+    obstacles.map(({ reason }) => reason),
+    nextStep,
+    obstacles,
   );
 }
 
