@@ -123,10 +123,7 @@ function recoverOneSided(
     case 'restore':
       return recoverRestore(context, ending);
     case 'cpr-exec':
-      return recoverCprExec(context, {
-        machine: ending.sides.source.machine,
-        side: ending.sides.source,
-      });
+      return recoverCprExec(context, ending);
     case 'precopy':
     case 'postcopy':
     case 'shared-ram':

@@ -1,12 +1,11 @@
-import type { MachineHandle } from '../../../vm/types';
 import { stderrFile } from '../../methods/execFacts';
 import { unixPathOf } from '../../methods/unixPath';
 import { RunInterruptedError } from '../journal/errors';
 import type { KeptSettings } from '../journal/state';
-import type { Side } from '../look';
+import type { Ending } from '../ending';
 import type { RecoveryContext } from '../recover';
 import type { RunOutcome } from '../types';
-import { CancelledBeforeStart, oneSided } from './common';
+import { CancelledBeforeStart, conclude, oneSided } from './common';
 import { endBeforeStart } from './cprExec';
 import { followReplacement, hasCommand, stateFileIn } from './cprExecFollow';
 import { putBackKept, touchedParameters } from './keptSettings';
@@ -17,11 +16,14 @@ import { putBackKept, touchedParameters } from './keptSettings';
  * itself, so that nothing has to be sent but the settings.
  */
 export async function recoverCprExec(
-  context: Pick<RecoveryContext, 'state' | 'journal' | 'cancel' | 'detach' | 'report' | 'log'>,
-  { machine, side }: { readonly machine: MachineHandle; readonly side: Side },
+  context: RecoveryContext,
+  ending: Ending,
 ): Promise<RunOutcome> {
   const { state, journal, cancel, detach, report, log } = context;
   const { begin, channel, migrateSent, cancelAsked } = state;
+  const { gate, borrowed } = ending;
+  const { source: side } = ending.sides;
+  const { machine } = side;
   const directory = channel?.transport === 'unix' ? channel.directory : undefined;
   const folder = directory === undefined ? undefined : unixPathOf(directory);
   const stateFile = directory === undefined ? '' : stateFileIn(directory);
@@ -32,19 +34,20 @@ export async function recoverCprExec(
   const run = oneSided({
     ...{ request: begin.request, machine, side, role: 'source', recorder: journal },
     ...{ journalId: journal.run, ranBefore: begin.guestRan, cancel, detach, report, log },
-    state: isUnderWay ? 'transfer' : 'prepare',
+    earlier: { gate, borrowed },
   });
-  report({ phase: run.gate.state, owner: 'source' });
   if (isUnderWay) {
+    gate.enter('transfer');
     const stderr = pid === undefined ? undefined : await stderrFile(pid);
-    return followReplacement(run, { kept, folder, stateFile, stderr });
+    return conclude(run, await followReplacement(run, { kept, folder, stateFile, stderr }));
   }
   const error = cancelAsked
     ? new CancelledBeforeStart('cancelled before the start')
     : new RunInterruptedError(state.driver);
-  return endBeforeStart(run, error, async () => {
+  const outcome = await endBeforeStart(run, error, async () => {
     await folder?.close();
     // Nothing is changed before it is written down what there was.
     return state.kept === undefined ? [] : putBackKept(run, kept, touchedParameters);
   });
+  return conclude(run, outcome);
 }
