@@ -1,37 +1,37 @@
 import { readdir } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { temporaryDirectory } from '../../scripts/lib/processes';
-import {
-  provisionQemu,
-  startQemu,
-  type QemuOptions,
-  type QemuProcess,
-} from '../../scripts/lib/qemu';
+import type { QemuProcess } from '../../scripts/lib/qemu';
+import type { Place } from './arms';
 import { realHelper, standingHelper, type StandingHelper } from './brokenHelper';
 import type { Case } from './cases';
 import { DriverProcess, until } from './driverProcess';
 import type { DriverOrder, RequestOrder } from './driverTypes';
 import type { Breaking } from './names';
 import { ChannelProxy } from './proxy';
-import { clock, Watcher } from './watcher';
+import {
+  endSeat,
+  sourceOptions,
+  startOne,
+  startSeat,
+  targetOptions,
+  type Seat,
+  type SideName,
+} from './seats';
+import { clock } from './watcher';
 
 /** Small enough that no migration of the test guest ends by itself, bytes/s. */
 const crawl = 256 * 1024;
 /** The rest of a postcopy takes minutes with this, bytes/s. */
 const postcopyCrawl = 4096;
+/** What stands between the two over TCP; the target listens at 127.0.0.1. */
+const proxyAddress = '127.0.0.2';
 
 /** The case cannot be tried: its phase was not reached. Tells of the arena, not of the product. */
 export class NotReachedError extends Error {
   override readonly name = 'NotReachedError';
-}
-
-export type SideName = 'source' | 'target';
-
-/** One side: the QEMU, and who watches it from outside. */
-export interface Seat {
-  readonly qemu: QemuProcess;
-  readonly watcher: Watcher;
 }
 
 /** Two real QEMUs, a driver and whatever stands between them, for one case. */
@@ -67,19 +67,18 @@ export class Arena {
   /** Both QEMUs, the guest running on the source. */
   static async open(kase: Case): Promise<Arena> {
     const directory = temporaryDirectory('matrix');
-    const started = await Promise.allSettled([
-      startSeat(kase, directory.path, 'source', sourceOptions(kase.breaking)),
-      startSeat(kase, directory.path, 'target', targetOptions(kase.breaking)),
-    ]);
-    const [source, target] = started;
-    if (source.status === 'rejected' || target.status === 'rejected') {
-      for (const seat of started) {
-        if (seat.status === 'fulfilled') await endSeat(seat.value);
-      }
+    const { breaking, arm } = kase;
+    const source = startSeat(kase, directory.path, 'source', sourceOptions(breaking));
+    const target = startSeat(kase, directory.path, 'target', {
+      ...targetOptions(breaking),
+      answersLater: arm.targetArrives === true,
+    });
+    const started = await Promise.allSettled([source, target]);
+    if (started.some(({ status }) => status === 'rejected')) {
+      for (const seat of started) if (seat.status === 'fulfilled') await endSeat(seat.value);
       await directory.remove();
-      throw source.status === 'rejected' ? source.reason : (target as PromiseRejectedResult).reason;
     }
-    const arena = new Arena(kase, directory, { source: source.value, target: target.value });
+    const arena = new Arena(kase, directory, { source: await source, target: await target });
     try {
       await arena.source.waitForRounds(1);
       return arena;
@@ -95,6 +94,11 @@ export class Arena {
 
   get target(): QemuProcess {
     return this.seats.target.qemu;
+  }
+
+  /** It keeps the run in its phase by freezing the target. */
+  get holdsByTarget(): boolean {
+    return this.case.phase === 'switch-over' || this.waitsInTransfer;
   }
 
   get driver(): DriverProcess {
@@ -114,24 +118,21 @@ export class Arena {
 
   /** Begins the run and brings it to the phase of the case, or throws. @throws {NotReachedError} */
   async reach(): Promise<void> {
-    const { phase, breaking, arm } = this.case;
-    const crawls = phase === 'transfer' || phase === 'switch-over' || phase === 'settle';
-    if (crawls || phase === 'postcopy') await this.setSpeed(crawl);
-    if (phase === 'postcopy') {
-      await this.source.probe('migrate-set-parameters', {
-        'max-postcopy-bandwidth': postcopyCrawl,
-      });
-    }
+    const { phase, breaking } = this.case;
+    const breaksHelper = breaking === 'kill-helper' || breaking === 'pause-helper';
+    const breaksChannel = breaking === 'cut-channel' || breaking === 'stall-channel';
+    if (breaksHelper) this.helper = await standingHelper(this.directory);
+    const order = this.orderOf(await this.place(breaksChannel));
     if (isOther(breaking)) {
       // Different from the start: there is no moment to wait for.
-      await this.begin(arm.request);
+      await this.begin(order);
       return;
     }
-    const breaksHelper = breaking === 'kill-helper' || breaking === 'pause-helper';
-    if (breaksHelper) this.helper = await standingHelper(this.directory);
-    const breaksChannel = breaking === 'cut-channel' || breaking === 'stall-channel';
+    if (this.crawls) await this.setSpeed(crawl);
+    if (phase === 'postcopy') await this.setPostcopySpeed(postcopyCrawl);
     const stands = (phase === 'prepare' && !breaksHelper) || breaksChannel;
-    await this.begin(arm.request, stands ? '"kind":"migrate"' : undefined);
+    if (this.waitsInTransfer) this.freeze('target');
+    await this.begin(order, stands ? '"kind":"migrate"' : undefined);
     if (breaksHelper) {
       await this.need(
         'the helper is started',
@@ -141,7 +142,11 @@ export class Arena {
     }
     if (stands) await this.need('the run is prepared', () => this.driver.holds);
     if (breaksChannel) await this.standBetween();
-    switch (phase) {
+    await this.reachPhase();
+  }
+
+  private async reachPhase(): Promise<void> {
+    switch (this.case.phase) {
       case 'prepare':
         return;
       case 'transfer':
@@ -151,7 +156,6 @@ export class Arena {
         await this.untilHeld();
         return;
       case 'switch-over':
-        await this.untilTransfer();
         await this.untilSwitchOver();
         return;
       case 'postcopy':
@@ -159,10 +163,7 @@ export class Arena {
         await this.untilPostcopy();
         return;
       case 'settle':
-        await this.untilTransfer();
-        this.driver.kill('SIGSTOP');
-        await this.setSpeed(0);
-        await this.need('the guest is on the target', () => this.isHandedOver());
+        await this.untilSettle();
         return;
     }
   }
@@ -176,6 +177,7 @@ export class Arena {
         if (this.helper === undefined) this.driver.go();
         return;
       case 'transfer':
+        if (this.waitsInTransfer) this.thaw('target');
         await this.setSpeed(0).catch(() => undefined);
         return;
       case 'held':
@@ -185,9 +187,7 @@ export class Arena {
         this.thaw('target');
         return;
       case 'postcopy':
-        await this.source
-          .probe('migrate-set-parameters', { 'max-postcopy-bandwidth': 0 })
-          .catch(() => undefined);
+        await this.setPostcopySpeed(0).catch(() => undefined);
         return;
       case 'settle':
         this.driver.kill('SIGCONT');
@@ -219,27 +219,18 @@ export class Arena {
 
   /** Starts a driver; the last one is {@link driver}. */
   async begin(
-    request: Partial<RequestOrder>,
+    request: RequestOrder,
     holdAt?: string,
-    sides: Pick<DriverOrder, 'source' | 'target'> = {
-      source: this.source.qmpSocket,
-      target: this.target.qmpSocket,
-    },
+    sides: Pick<DriverOrder, 'source' | 'target' | 'targetArrives'> = this.sides,
   ): Promise<DriverProcess> {
-    return this.startDriver({
-      ...sides,
-      request: { ...this.requestBase(), ...request },
-      ...(holdAt !== undefined && { holdAt }),
-    });
+    return this.startDriver({ ...sides, request, ...(holdAt !== undefined && { holdAt }) });
   }
 
   /** Takes the run up by a second process, where a person has to say something to it. */
   async resume(): Promise<DriverProcess> {
     const [journal] = await readdir(join(this.stateDirectory, 'runs'));
-    return this.startDriver({
-      ...{ source: this.source.qmpSocket, target: this.target.qmpSocket },
-      ...{ request: this.requestBase(), resume: basename(journal ?? '', '.jsonl') },
-    });
+    const request: RequestOrder = { transport: 'unix', backendTransfer: 'as-is' };
+    return this.startDriver({ ...this.sides, request, resume: basename(journal ?? '', '.jsonl') });
   }
 
   /** A QEMU that waits, for the run after the case. */
@@ -261,12 +252,52 @@ export class Arena {
     await this.removeDirectory();
   }
 
-  private requestBase(): RequestOrder {
-    const { arm, breaking } = this.case;
+  private get sides(): Pick<DriverOrder, 'source' | 'target' | 'targetArrives'> {
+    return {
+      ...{ source: this.source.qmpSocket, target: this.target.qmpSocket },
+      targetArrives: this.case.arm.targetArrives === true,
+    };
+  }
+
+  /** The request of the case. */
+  private orderOf(place: Place): RequestOrder {
+    const { arm, breaking, phase } = this.case;
+    const isHeld = phase === 'held' || this.reachesByHold;
     return {
       ...{ method: arm.method, transport: arm.transport, backendTransfer: 'as-is' },
+      options: { ...arm.options?.(place), ...(isHeld && { holdSwitchover: true }) },
       ...(isOther(breaking) && { force: { reason: 'the matrix wants to see what becomes of it' } }),
     };
+  }
+
+  private async place(breaksChannel: boolean): Promise<Place> {
+    const isTcp = this.case.arm.transport === 'tcp';
+    const port = isTcp ? await freePort() : 0;
+    const { directory } = this;
+    if (!isTcp || !breaksChannel) return { directory, port, connectTo: undefined };
+    this.proxy = await ChannelProxy.beforeTcp(
+      { host: proxyAddress, port },
+      { host: '127.0.0.1', port },
+    );
+    return { directory, port, connectTo: proxyAddress };
+  }
+
+  /** The run is held before the switchover on its way to the phase. */
+  private get reachesByHold(): boolean {
+    const { phase, arm } = this.case;
+    return (phase === 'switch-over' || phase === 'settle') && arm.switchOver === 'held';
+  }
+
+  /** The target is frozen before it is there, so that the source waits for it. */
+  private get waitsInTransfer(): boolean {
+    const { phase, arm } = this.case;
+    return arm.targetArrives === true && phase === 'transfer';
+  }
+
+  /** The transfer is to last until it is told to end. */
+  private get crawls(): boolean {
+    const { phase } = this.case;
+    return phase !== 'prepare' && phase !== 'held' && !this.reachesByHold;
   }
 
   private async startDriver(
@@ -282,6 +313,10 @@ export class Arena {
 
   /** At the moment when the target listens and the source has not connected. */
   private async standBetween(): Promise<void> {
+    if (this.proxy !== undefined) {
+      this.driver.go();
+      return;
+    }
     const folders = (await readdir(this.directory)).filter((name) =>
       name.startsWith('qemu-migration-'),
     );
@@ -296,6 +331,10 @@ export class Arena {
 
   private async untilTransfer(): Promise<void> {
     await this.need('the run transfers', () => this.driver.phase === 'transfer');
+    if (this.waitsInTransfer) {
+      await sleep(150);
+      return;
+    }
     await this.need('the source is active', () =>
       this.seats.source.watcher.has('MIGRATION', 'active'),
     );
@@ -306,15 +345,38 @@ export class Arena {
     await this.need('the switchover is held', () => this.driver.phase === 'held');
   }
 
-  /** The target is frozen in the moment when the guest stops on the source. */
+  /** The target is frozen with the guest stopped on the source, and not yet all received. */
   private async untilSwitchOver(): Promise<void> {
-    this.freezesAtStop = true;
-    await this.setSpeed(0);
-    await this.need('the guest stops on the source', () => this.isFrozen('target'));
+    if (this.reachesByHold) {
+      await this.untilHeld();
+      this.freeze('target');
+      this.driver.control({ id: 'release-switchover' });
+      await this.need('the switchover goes on', () => this.driver.phase !== 'held');
+    } else {
+      await this.untilTransfer();
+      this.freezesAtStop = true;
+      if (this.case.arm.method === 'postcopy') this.driver.control({ id: 'start-postcopy' });
+      else await this.setSpeed(0);
+      await this.need('the guest stops on the source', () => this.isFrozen('target'));
+    }
     await sleep(300);
     if (this.seats.target.watcher.has('RESUME')) {
       throw new NotReachedError('the target was faster than SIGSTOP');
     }
+  }
+
+  /** The driver is frozen while the two QEMUs end the migration. */
+  private async untilSettle(): Promise<void> {
+    if (this.reachesByHold) {
+      await this.untilSwitchOver();
+      this.driver.kill('SIGSTOP');
+      this.thaw('target');
+    } else {
+      await this.untilTransfer();
+      this.driver.kill('SIGSTOP');
+      await this.setSpeed(0);
+    }
+    await this.need('the guest is on the target', () => this.isHandedOver());
   }
 
   private async untilPostcopy(): Promise<void> {
@@ -334,6 +396,11 @@ export class Arena {
     await this.source.probe('migrate-set-parameters', { 'max-bandwidth': bytesPerSecond });
   }
 
+  private async setPostcopySpeed(bytesPerSecond: number): Promise<void> {
+    const name = 'max-postcopy-bandwidth';
+    await this.source.probe('migrate-set-parameters', { [name]: bytesPerSecond });
+  }
+
   private async need(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
     const isOver = (): boolean => this.driver.outcome !== undefined || this.driver.hasEnded;
     await until(async () => (await condition()) || isOver(), 15_000);
@@ -345,66 +412,16 @@ export class Arena {
   }
 }
 
-async function startSeat(
-  kase: Case,
-  directory: string,
-  name: SideName,
-  options: Partial<QemuOptions>,
-): Promise<Seat> {
-  const qemu = await startOne(kase, directory, name, {
-    ...(name === 'target' && { incoming: true }),
-    ...options,
-  });
-  const watcher = new Watcher(name, watchSocket(directory, name));
-  void qemu.exited.then(() => watcher.noteEnd());
-  try {
-    await watcher.start();
-    return { qemu, watcher };
-  } catch (error) {
-    await endSeat({ qemu, watcher });
-    throw error;
-  }
-}
-
-async function endSeat({ qemu, watcher }: Seat): Promise<void> {
-  watcher.stop();
-  await qemu.stop();
-}
-
-async function startOne(
-  { version, arm }: Case,
-  directory: string,
-  name: string,
-  options: Partial<QemuOptions>,
-): Promise<QemuProcess> {
-  const special = arm.qemu?.({ directory }) ?? {};
-  return startQemu({
-    ...{ build: await provisionQemu(version), directory, name, guest: 'dirtying' },
-    ...{ memoryMiB: 128, ...special, ...options },
-    extraArgs: [
-      ...['-qmp', `unix:${watchSocket(directory, name)},server=on,wait=off`],
-      ...(special.extraArgs ?? []),
-      ...(options.extraArgs ?? []),
-    ],
-  });
-}
-
-function watchSocket(directory: string, name: string): string {
-  return join(directory, `${name}.watch`);
+/** One that was free a moment ago. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
 }
 
 /** The two QEMUs do not fit together. */
 function isOther(breaking: Breaking): boolean {
   return breaking === 'other-device' || breaking === 'other-ram';
-}
-
-/** A device that is looked for only when its state arrives. */
-function sourceOptions(breaking: Breaking): Partial<QemuOptions> {
-  if (breaking !== 'other-device') return {};
-  return { extraArgs: ['-device', 'qemu-xhci,id=usb', '-device', 'usb-tablet'] };
-}
-
-function targetOptions(breaking: Breaking): Partial<QemuOptions> {
-  if (breaking === 'other-device') return { extraArgs: ['-device', 'qemu-xhci,id=usb'] };
-  return breaking === 'other-ram' ? { memoryMiB: 192 } : {};
 }

@@ -1,13 +1,26 @@
+import { join } from 'node:path';
 import { qemuVersions, type QemuOptions, type QemuVersionName } from '../../scripts/lib/qemu';
-import type { MethodName, Transport } from '../../src/migration/run/types';
-import type { Phase } from './names';
-import type { RequestOrder } from './driverTypes';
+import type { MethodName, RunOptions, Transport } from '../../src/migration/run/types';
+import type { Breaking, Phase } from './names';
 
-export type ArmName = 'precopy-fd' | 'precopy-unix';
+/** What is known of the place where a case is tried. */
+export interface Place {
+  readonly directory: string;
+  /** Free a moment ago, for a channel over TCP. */
+  readonly port: number;
+  /** Another address of the loopback interface, if somebody stands between the two QEMUs. */
+  readonly connectTo: string | undefined;
+}
+
+export interface Machine {
+  readonly directory: string;
+  readonly name: string;
+  readonly memoryMiB: number;
+}
 
 /** A way to migrate, as the matrix tries it. */
 export interface Arm {
-  readonly name: ArmName;
+  readonly name: string;
   readonly method: MethodName;
   readonly transport: Transport;
   readonly versions: readonly QemuVersionName[];
@@ -15,31 +28,100 @@ export interface Arm {
   readonly phases: readonly Phase[];
   /** Why it has none of the others. */
   readonly never: Readonly<Partial<Record<Phase, string>>>;
-  readonly request: Partial<RequestOrder>;
-  /** How both QEMUs are started. */
-  readonly qemu?: (place: { readonly directory: string }) => Partial<QemuOptions>;
+  /** Breakings that cannot be brought about here, and why. */
+  readonly cannot?: Readonly<Partial<Record<Breaking, string>>>;
+  readonly options?: (place: Place) => RunOptions;
+  /** How a QEMU is started for it, the one of the run afterwards included. */
+  readonly qemu?: (machine: Machine) => Partial<QemuOptions>;
+  /**
+   * The target answers only once the source has begun. Frozen before that it holds the transfer.
+   */
+  readonly targetArrives?: true;
+  /**
+   * How it is held in the switchover. `stop`: the target is frozen when the guest stops on the source;
+   * `held`: it is frozen while the run stands before the switchover, and then that is released.
+   */
+  readonly switchOver: 'stop' | 'held';
 }
 
-const notHeld = 'the switchover is held only by a run that asks for it: tried as "hold"';
-const noPostcopy = 'the guest leaves in one go';
+const inOneGo: Arm['never'] = { postcopy: 'the guest leaves in one go' };
+const allOfPrecopy: readonly Phase[] = ['prepare', 'transfer', 'held', 'switch-over', 'settle'];
+
+/** The memory is a file that both QEMUs map. */
+function fileMemory({ directory, name, memoryMiB }: Machine): Partial<QemuOptions> {
+  const file = join(directory, name === 'fresh' ? 'ram-fresh' : 'ram');
+  return memory(`memory-backend-file,id=ram0,size=${memoryMiB}M,mem-path=${file},share=on`);
+}
+
+/** The memory is handed over as a descriptor. */
+function memfdMemory({ memoryMiB }: Machine): Partial<QemuOptions> {
+  return memory(`memory-backend-memfd,id=ram0,size=${memoryMiB}M,share=on`, ',aux-ram-share=on');
+}
+
+function memory(object: string, machine = ''): Partial<QemuOptions> {
+  return {
+    extraArgs: ['-object', object, '-machine', `memory-backend=ram0${machine}`],
+  };
+}
+
+/** Where the target of a cpr-transfer waits. */
+export function cprSocketIn(directory: string): string {
+  return join(directory, 'cpr.sock');
+}
 
 export const arms: readonly Arm[] = [
   {
-    name: 'precopy-fd',
-    method: 'precopy',
-    transport: 'fd',
-    versions: qemuVersions,
-    phases: ['prepare', 'transfer', 'switch-over', 'settle'],
-    never: { held: notHeld, postcopy: noPostcopy },
-    request: {},
+    ...{ name: 'precopy-fd', method: 'precopy', transport: 'fd', versions: qemuVersions },
+    ...{ phases: allOfPrecopy, never: inOneGo, switchOver: 'stop' },
   },
   {
-    name: 'precopy-unix',
-    method: 'precopy',
-    transport: 'unix',
-    versions: qemuVersions,
-    phases: ['prepare', 'transfer', 'switch-over', 'settle'],
-    never: { held: notHeld, postcopy: noPostcopy },
-    request: {},
+    ...{ name: 'precopy-unix', method: 'precopy', transport: 'unix', versions: qemuVersions },
+    ...{ phases: allOfPrecopy, never: inOneGo, switchOver: 'held' },
+  },
+  {
+    ...{ name: 'precopy-tcp', method: 'precopy', transport: 'tcp', versions: qemuVersions },
+    ...{ phases: allOfPrecopy, never: inOneGo, switchOver: 'stop' },
+    options: ({ port, connectTo }) => ({
+      tcp: { listen: `127.0.0.1:${port}`, ...(connectTo !== undefined && { host: connectTo }) },
+      plainTcpConsent: true,
+    }),
+  },
+  {
+    ...{ name: 'multifd', method: 'precopy', transport: 'unix', versions: qemuVersions },
+    ...{ phases: allOfPrecopy, never: inOneGo, switchOver: 'held' },
+    options: () => ({ multifdChannels: 2 }),
+  },
+  {
+    // Deltas are so small that all that is left at the switchover fits into the kernel's buffer.
+    ...{ name: 'xbzrle', method: 'precopy', transport: 'fd', versions: qemuVersions },
+    ...{ phases: allOfPrecopy, never: inOneGo, switchOver: 'held' },
+    options: () => ({ xbzrle: true, autoConverge: true }),
+  },
+  {
+    ...{ name: 'postcopy-fd', method: 'postcopy', transport: 'fd', versions: qemuVersions },
+    ...{ phases: [...allOfPrecopy, 'postcopy'], never: {}, switchOver: 'stop' },
+  },
+  {
+    ...{ name: 'postcopy-unix', method: 'postcopy', transport: 'unix', versions: qemuVersions },
+    ...{ phases: [...allOfPrecopy, 'postcopy'], never: {}, switchOver: 'stop' },
+  },
+  {
+    ...{ name: 'shared-ram', method: 'shared-ram', transport: 'unix', versions: qemuVersions },
+    phases: ['prepare', 'held', 'switch-over', 'settle'],
+    never: { ...inOneGo, transfer: 'it lasts for moments, as no memory is sent' },
+    switchOver: 'held',
+    qemu: fileMemory,
+    cannot: { 'other-ram': 'both map one file, which has one size' },
+  },
+  {
+    ...{ name: 'cpr-transfer', method: 'cpr-transfer', transport: 'unix' },
+    ...{ versions: ['10.0', '11.1'], phases: allOfPrecopy, never: inOneGo, switchOver: 'held' },
+    options: ({ directory }) => ({ cprSocket: cprSocketIn(directory) }),
+    qemu: memfdMemory,
+    targetArrives: true,
+    cannot: {
+      'cut-channel': 'the source connects in the moment when the target listens',
+      'stall-channel': 'the source connects in the moment when the target listens',
+    },
   },
 ];

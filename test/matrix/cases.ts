@@ -1,5 +1,5 @@
 import type { QemuVersionName } from '../../scripts/lib/qemu';
-import { arms, type Arm, type ArmName } from './arms';
+import { arms, type Arm } from './arms';
 import { breakings, phases, type Breaking, type Phase } from './names';
 
 /** Where the guest has to run in the end. */
@@ -22,7 +22,7 @@ export interface Case {
 
 /** A combination that cannot be, or that nobody here can bring about. */
 export interface Impossible {
-  readonly arm: ArmName;
+  readonly arm: string;
   /** The phase, or the breaking, that it does not have. */
   readonly what: Phase | Breaking;
   readonly reason: string;
@@ -33,6 +33,8 @@ export interface Filter {
   readonly version?: string | undefined;
   readonly phase?: string | undefined;
   readonly breaking?: string | undefined;
+  /** Only each so-manieth of those, for a look at all in a part of the time. */
+  readonly every?: string | undefined;
 }
 
 export interface Plan {
@@ -68,11 +70,14 @@ export function plan(filter: Filter = {}): Plan {
       }
     }
   }
-  return { cases, impossible };
+  const step = Number(filter.every ?? 1);
+  return { cases: cases.filter((_, index) => index % step === 0), impossible };
 }
 
 /** Why this cannot be tried; `undefined`: it can. */
 function whyNot(arm: Arm, phase: Phase, breaking: Breaking): string | undefined {
+  const cannot = arm.cannot?.[breaking];
+  if (cannot !== undefined) return cannot;
   switch (breaking) {
     case 'kill-helper':
     case 'pause-helper':
@@ -105,10 +110,12 @@ function whyNot(arm: Arm, phase: Phase, breaking: Breaking): string | undefined 
   }
 }
 
-const onlyThere = 'its memory was in that process alone';
+const onlyThere = 'some of it was in that process alone';
+const handedOver = 'a source that has handed over to postcopy does not take the guest back';
+const hangs = 'it hangs, and a person kills it in the end';
 
 /** What QEMU makes possible at best; see section 5.1 of the facts. */
-function expectationOf(_arm: Arm, phase: Phase, breaking: Breaking): Expectation {
+function expectationOf({ method }: Arm, phase: Phase, breaking: Breaking): Expectation {
   const moved = phase === 'postcopy' || phase === 'settle';
   switch (breaking) {
     case 'kill-source':
@@ -120,6 +127,9 @@ function expectationOf(_arm: Arm, phase: Phase, breaking: Breaking): Expectation
       }
       return { guest: 'lost', why: onlyThere };
     case 'kill-target':
+      if (method === 'postcopy' && phase === 'switch-over') {
+        return { guest: 'either-or-lost', why: handedOver };
+      }
       return moved ? { guest: 'lost', why: onlyThere } : { guest: 'source' };
     case 'kill-helper':
     case 'other-device':
@@ -138,9 +148,12 @@ function expectationOf(_arm: Arm, phase: Phase, breaking: Breaking): Expectation
     case 'disk-full':
       return { guest: 'target' };
     case 'freeze-source':
-      return { guest: 'lost', why: 'it hangs, and a person kills it in the end' };
+      return { guest: phase === 'switch-over' ? 'either-or-lost' : 'lost', why: hangs };
     case 'freeze-target':
-      if (moved) return { guest: 'lost', why: 'it hangs, and a person kills it in the end' };
+      if (moved) return { guest: 'lost', why: hangs };
+      if (method === 'postcopy' && phase === 'switch-over') {
+        return { guest: 'either-or-lost', why: handedOver };
+      }
       return { guest: 'source' };
     case 'cut-channel':
       if (moved) return { guest: 'target' };

@@ -79,7 +79,9 @@ async function main(): Promise<void> {
   let run: Run | undefined;
   if (order.resume === undefined) {
     const source = await registry.connect(order.source);
-    const target = order.target === order.source ? source : await registry.connect(order.target);
+    const target = await (order.targetArrives === true
+      ? registry.attach(order.target)
+      : registry.connect(order.target));
     const { maxBandwidth, ...request } = order.request;
     run = runs.start({
       ...(request as Omit<MigrationRequest, 'source' | 'target'>),

@@ -15,6 +15,8 @@ export interface DriverOrder {
   /** QMP sockets. */
   readonly source: string;
   readonly target: string;
+  /** It does not answer yet. */
+  readonly targetArrives?: boolean;
   readonly request: RequestOrder;
   readonly stateDirectory: string;
   readonly helper: string;

@@ -2,7 +2,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { verifyGuestMemory, type QemuProcess } from '../../scripts/lib/qemu';
-import type { Arena, SideName } from './arena';
+import type { Arena } from './arena';
+import type { SideName } from './seats';
 import type { Expectation } from './cases';
 import type { Course, Told } from './perform';
 import { overlaps } from './watcher';
@@ -155,7 +156,7 @@ async function judgeNextRun(arena: Arena, owner: SideName): Promise<readonly str
   const here = arena[owner];
   const fresh = await arena.fresh();
   const driver = await arena.begin(
-    { method: 'precopy', transport: 'unix', maxBandwidth: '0' },
+    { method: 'precopy', transport: 'unix', backendTransfer: 'as-is', maxBandwidth: '0' },
     undefined,
     { source: here.qmpSocket, target: fresh.qmpSocket },
   );

@@ -17,6 +17,7 @@ copies, the guest alive where that is possible, and always the truth told.
   --version NAME    only these QEMUs
   --phase NAME      only these phases
   --breaking NAME   only these breakings
+  --every NUMBER    only each so-manieth of those
   --pairs NUMBER    QEMU pairs at a time, 2 unless told
   --list            only say what would be tried
 `;
@@ -28,6 +29,7 @@ async function main(): Promise<number> {
       version: { type: 'string' },
       phase: { type: 'string' },
       breaking: { type: 'string' },
+      every: { type: 'string' },
       pairs: { type: 'string', default: '2' },
       list: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },

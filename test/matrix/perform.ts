@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunOutcome } from '../../src/migration/run/types';
 import { runCliProcess } from '../support/cliProcess';
-import type { Arena, SideName } from './arena';
+import type { Arena } from './arena';
+import type { SideName } from './seats';
 import { until } from './driverProcess';
 import type { Breaking } from './names';
 
@@ -55,7 +56,7 @@ async function breakIt(arena: Arena, breaking: Breaking): Promise<Told | undefin
       arena.kill(side);
       // Nobody has to help it to notice, but for what the arena itself holds back.
       const isHeldByArena = phase === 'prepare' || phase === 'settle';
-      const thawsTarget = phase === 'switch-over' && side === 'source';
+      const thawsTarget = arena.holdsByTarget && side === 'source';
       if (isHeldByArena || thawsTarget) await arena.release();
       return driver.untilOutcome(outcomeMs);
     }
@@ -78,8 +79,7 @@ async function breakIt(arena: Arena, breaking: Breaking): Promise<Told | undefin
     case 'pause-target': {
       const side = sideOf(breaking);
       arena.freeze(side);
-      // In a switchover that is the target's own pause, which is to last.
-      if (phase !== 'switch-over') void arena.release();
+      if (!arena.holdsByTarget) void arena.release();
       await sleep(pauseMs);
       arena.thaw(side);
       await arena.release();
@@ -149,9 +149,8 @@ async function killDriver(arena: Arena): Promise<Told | undefined> {
 /** A person cancels, and kills it when that is of no use. */
 async function freeze(arena: Arena, side: SideName): Promise<Told | undefined> {
   const { driver } = arena;
-  const { phase } = arena.case;
   arena.freeze(side);
-  if (phase !== 'switch-over') void arena.release();
+  if (!arena.holdsByTarget) void arena.release();
   else if (side === 'source') arena.thaw('target');
   await sleep(patienceMs);
   driver.control({ id: 'cancel' });
@@ -161,12 +160,11 @@ async function freeze(arena: Arena, side: SideName): Promise<Told | undefined> {
   return driver.untilOutcome(outcomeMs);
 }
 
-/** The channel is cut and the network mended; a person asks for a recovery. */
+/** The channel is cut and the network mended: both sides are joined again without a word. */
 async function mendPostcopy(arena: Arena): Promise<Told | undefined> {
   const { driver } = arena;
   await until(() => driver.phase === 'interrupted' || driver.outcome !== undefined, 15_000);
   arena.proxy?.mend();
-  driver.control({ id: 'recover-postcopy' });
   await until(() => driver.phase === 'postcopy' || driver.outcome !== undefined, 15_000);
   await arena.release();
   return driver.untilOutcome(outcomeMs);
