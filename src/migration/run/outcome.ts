@@ -253,7 +253,8 @@ function hasFailed(kind: OutcomeKind, { end, cancelReason, target }: Followed): 
   if (end.kind === 'completed') return target.kind === 'gone';
   // A channel that is cut on purpose makes both sides complain.
   const meant = end.kind === 'cancelled' || cancelReason === 'asked-for';
-  return !meant && end.kind !== 'lost-sight';
+  const mayGoOn = end.kind === 'interrupted' && kind === 'unknown';
+  return !meant && end.kind !== 'lost-sight' && !mayGoOn;
 }
 
 function evidenceOfRun(run: EndedRun, verdict: Verdict, labels: Labels): FailureEvidence {
@@ -280,6 +281,8 @@ function silentSides({ source, target }: Followed, labels: Labels): string[] {
 
 function kindOf(followed: Followed, verdict: Verdict): OutcomeKind {
   if (verdict.owner === 'unknown') return 'unknown';
+  // The guest runs on the target, but part of its memory has not come.
+  if (followed.end.kind === 'interrupted' && verdict.owner !== 'nobody') return 'unknown';
   if (verdict.owner === 'target') {
     return followed.cancelCameTooLate ? 'too-late-to-cancel' : 'completed';
   }
@@ -313,7 +316,9 @@ function headlineOf(
       return verdict.owner === 'nobody' ? where : `${where} The migration did not happen.`;
     case 'refused':
     case 'unknown':
-      return where;
+      return followed.end.kind === 'interrupted'
+        ? `${where} Part of its memory has not come: postcopy is interrupted.`
+        : where;
   }
 }
 
@@ -379,6 +384,9 @@ function nextStepOf(
     }
     case 'refused':
     case 'unknown':
+      if (followed.end.kind === 'interrupted') {
+        return `Quit neither side: each has a part of the guest's memory. Join them again ("migrate-recover" on ${target}, then "migrate" with "resume" on ${source}), and never continue ${source}.`;
+      }
       if (followed.end.kind === 'completed' && followed.target.kind === 'gone') {
         return `${target} took the guest over and ended. ${source} holds the guest as it was at that moment: continue it only if ${target} cannot have run it, or start anew from the disk.`;
       }
