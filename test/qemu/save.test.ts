@@ -26,7 +26,7 @@ import type {
 import { devicePermissions } from '../../src/migration/settings/backendTransfer';
 import { MachineRegistry } from '../../src/vm/registry';
 import { helperDirectory } from '../support/pair';
-import { dieAt } from '../support/dyingDriver';
+import { dieAt } from '../support/dieAt';
 
 const versions: readonly QemuVersionName[] = ['10.0', '11.1'];
 

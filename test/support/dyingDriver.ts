@@ -2,7 +2,6 @@
  * A driver of a run that is killed (SIGKILL) when a journal entry is on disk: what the entry
  * announces has not been done then. Run as a program it takes its wishes from the environment.
  */
-import { spawn } from 'node:child_process';
 import { locateHelper } from '../../src/fdpass/locate';
 import { realFiles } from '../../src/migration/run/journal/files';
 import { Journals } from '../../src/migration/run/journal/journals';
@@ -10,7 +9,6 @@ import { Runs } from '../../src/migration/run/runs';
 import type { MigrationRequest } from '../../src/migration/run/types';
 import { devicePermissions } from '../../src/migration/settings/backendTransfer';
 import { MachineRegistry } from '../../src/vm/registry';
-import { cliBundle } from './cliProcess';
 
 export interface DyingDriver {
   /** The directory of its journals. */
@@ -21,27 +19,8 @@ export interface DyingDriver {
   readonly helperDirectory: string;
 }
 
-const variable = 'DYING_DRIVER';
-
-/** Runs it in a process of its own, to its death. Rejects when it ended in any other way. */
-export async function dieAt(wishes: DyingDriver): Promise<void> {
-  const bundle = await cliBundle('test/support/dyingDriver.ts');
-  await new Promise<void>((resolve, reject) => {
-    const child = spawn(process.execPath, [bundle], {
-      env: { ...process.env, [variable]: JSON.stringify(wishes) },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let said = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text: string) => (said += text));
-    }
-    child.on('error', reject);
-    child.on('close', (code, signal) => {
-      if (signal === 'SIGKILL') resolve();
-      else reject(new Error(`it ended by itself (${code ?? signal}): ${said}`));
-    });
-  });
-}
+/** The environment variable with its wishes as JSON. */
+export const dyingDriverVariable = 'DYING_DRIVER';
 
 async function main({ state, request, entry, helperDirectory }: DyingDriver): Promise<void> {
   const registry = new MachineRegistry({
@@ -84,5 +63,5 @@ async function main({ state, request, entry, helperDirectory }: DyingDriver): Pr
   process.exit(0);
 }
 
-const wishes = process.env[variable];
+const wishes = process.env[dyingDriverVariable];
 if (wishes !== undefined) void main(JSON.parse(wishes) as DyingDriver);
