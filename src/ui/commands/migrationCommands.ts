@@ -71,19 +71,20 @@ export class MigrationCommands implements Contribution {
     }
     if (machineId !== undefined && !this.isUsable(machineId, method)) return;
     const transport = readSetting(SettingId.transport);
-    const request = await this.questions.ask(machineId, transport, method);
+    const asked = await this.questions.ask(machineId, transport, method);
+    if (asked === undefined) return;
+    this.remember(asked);
+    const request = await this.mayStart(asked);
     if (request === undefined) return;
-    this.remember(request);
-    if (!(await this.mayStart(request))) return;
     const run = this.runs.start(request);
     void this.reporter.follow(run);
   }
 
   /** Warnings are said while nothing has begun. */
-  private async mayStart(request: MigrationRequest): Promise<boolean> {
+  private async mayStart(request: MigrationRequest): Promise<MigrationRequest | undefined> {
     const [source, target] = [request.source, request.target].map((id) => this.registry.get(id));
     // One that has left the list is told by the run.
-    if (source === undefined || target === undefined) return true;
+    if (source === undefined || target === undefined) return request;
     return this.preflight.mayStart({ source, target }, request);
   }
 

@@ -7,13 +7,15 @@ import {
   type FindingLevel,
   type PreflightReport,
 } from '../../migration/preflight/types';
+import { isForceable, reasonProblem } from '../../migration/run/force';
+import type { ObstacleId } from '../../migration/run/obstacle';
 import type { MigrationRequest } from '../../migration/run/types';
 import type { SettingsHistory } from '../../migration/settings/history';
 import type { CommandRunner } from '../command';
 import { back, type PromptItem, type Prompts } from '../prompts';
 import { type PairedMachines, pairLabel } from './pairPicker';
 
-type Choice = Finding | 'measure' | 'again';
+type Choice = Finding | 'measure' | 'again' | 'force';
 
 /** Shows what the check before a migration found, and puts right what settings can. */
 export class PreflightList {
@@ -39,18 +41,29 @@ export class PreflightList {
   /**
    * The list stays until it is left: after each fix the check is made again.
    *
+   * @param starting a run waits for it: what can be overruled may be
+   * @returns why to go on in spite of what forbids it
    * @throws {QmpError} when a connection ends meanwhile
    */
-  async show(pair: PairedMachines, request: MigrationRequest): Promise<void> {
+  async show(
+    pair: PairedMachines,
+    request: MigrationRequest,
+    { starting = false } = {},
+  ): Promise<string | undefined> {
     let measure = false;
     for (;;) {
       const report = await this.check(pair, request, measure);
       const choice = await this.prompts.pick<Choice>({
         title: l10n.t('{0}: check of the migration', pairLabel(pair)),
         placeholder: verdict(report),
-        items: [...report.findings.map((each) => findingItem(each, pair)), ...actions(report)],
+        items: [
+          ...report.findings.map((each) => findingItem(each, pair, request)),
+          ...(starting && canBeForced(report, request) ? [forceItem()] : []),
+          ...actions(report),
+        ],
       });
-      if (choice === undefined || choice === back) return;
+      if (choice === undefined || choice === back) return undefined;
+      if (choice === 'force') return this.askReason(pair, report);
       if (choice === 'again') continue;
       if (choice === 'measure') {
         measure = true;
@@ -58,7 +71,7 @@ export class PreflightList {
       }
       if (choice.fix === undefined) {
         this.tell(choice);
-        return;
+        return undefined;
       }
       await this.putRight(choice, choice.fix.title, pair);
     }
@@ -78,19 +91,24 @@ export class PreflightList {
   }
 
   /**
-   * Whether the migration may start: asks where there are warnings that were not accepted before. What
-   * forbids it is said by the run itself.
+   * The request if the migration may start: asks where there are warnings that were not accepted before, and
+   * for a reason where what forbids it can be overruled. What forbids it for good is said by the run itself.
    */
-  async mayStart(pair: PairedMachines, request: MigrationRequest): Promise<boolean> {
+  async mayStart(
+    pair: PairedMachines,
+    request: MigrationRequest,
+  ): Promise<MigrationRequest | undefined> {
     let report: PreflightReport;
     try {
       report = await this.check(pair, request, false);
     } catch (error) {
       // The run looks again, and its outcome says what is wrong.
       this.commands.showError('preflight', error, { quiet: true });
-      return true;
+      return request;
     }
-    if (report.blocked) return true;
+    if (report.blocked) {
+      return canBeForced(report, request) ? this.force(pair, request, report) : request;
+    }
     const keys = new Map(
       report.findings
         .filter((finding) => finding.level === 'warns' && !isAskedAlready(finding, request))
@@ -98,7 +116,7 @@ export class PreflightList {
     );
     for (const key of this.accepted) keys.delete(key);
     const [first, ...others] = [...keys.values()];
-    if (first === undefined) return true;
+    if (first === undefined) return request;
     const [anyway, show] = [l10n.t('Migrate Anyway'), l10n.t('Show')];
     const answer = await this.prompts.message(
       'warning',
@@ -113,9 +131,62 @@ export class PreflightList {
       [anyway, show],
     );
     if (answer === show) await this.show(pair, request);
-    if (answer !== anyway) return false;
+    if (answer !== anyway) return undefined;
     for (const key of keys.keys()) this.accepted.add(key);
-    return true;
+    return request;
+  }
+
+  /** Says what forbids it, and lets a person overrule it with a reason. */
+  private async force(
+    pair: PairedMachines,
+    request: MigrationRequest,
+    report: PreflightReport,
+  ): Promise<MigrationRequest | undefined> {
+    const [goOn, show] = [l10n.t('Go On in Spite of It...'), l10n.t('Show')];
+    const [first] = report.findings;
+    const answer = await this.prompts.message(
+      'warning',
+      l10n.t(
+        'The migration of {0} should not be made: {1} {2}',
+        pair.source.snapshot.label,
+        first?.what ?? '',
+        first?.nextStep ?? '',
+      ),
+      [goOn, show],
+    );
+    const reason =
+      answer === goOn
+        ? await this.askReason(pair, report)
+        : answer === show
+          ? await this.show(pair, request, { starting: true })
+          : undefined;
+    return reason === undefined ? undefined : { ...request, force: { reason } };
+  }
+
+  /** Typed, not clicked: whoever reads the journal later has to understand it. */
+  private async askReason(
+    pair: PairedMachines,
+    { findings }: PreflightReport,
+  ): Promise<string | undefined> {
+    const reasons: string[] = [];
+    const blocks = findings.filter(({ level }) => level === 'blocks').map(({ what }) => what);
+    await this.prompts.input({
+      title: l10n.t('{0}: go on in spite of it', pairLabel(pair)),
+      prompt: l10n.t(
+        '{0} Why shall it be made all the same? Kept in the journal',
+        blocks.join(' '),
+      ),
+      value: '',
+      placeholder: l10n.t('Reason, at least 10 characters'),
+      validate: reasonProblem,
+      submit: (text) => {
+        const problem = reasonProblem(text);
+        if (problem === undefined) reasons.push(text.trim());
+        return Promise.resolve(problem);
+      },
+      stays: true,
+    });
+    return reasons[0];
   }
 
   private check(
@@ -164,13 +235,43 @@ const icons: Readonly<Record<FindingLevel, string>> = {
   tells: 'info',
 };
 
-function findingItem(finding: Finding, pair: PairedMachines): PromptItem<Choice> {
+/** Nothing forbids it but what a person may overrule. */
+function canBeForced({ findings, blocked }: PreflightReport, request: MigrationRequest): boolean {
+  return (
+    blocked &&
+    findings.every((finding) => finding.level !== 'blocks' || mayBeForced(finding, request))
+  );
+}
+
+/** The findings that block are the obstacles of a run, by the same names; others are never forced. */
+function mayBeForced({ id, level }: Finding, request: MigrationRequest): boolean {
+  return level === 'blocks' && isForceable({ id: id as ObstacleId }, request);
+}
+
+function forceItem(): PromptItem<Choice> {
+  return {
+    label: l10n.t('Go on in spite of it...'),
+    value: 'force',
+    icon: 'debug-continue',
+    detail: l10n.t('Asks for a reason, which the journal keeps'),
+    group: l10n.t('overrule'),
+    always: true,
+  };
+}
+
+function findingItem(
+  finding: Finding,
+  pair: PairedMachines,
+  request: MigrationRequest,
+): PromptItem<Choice> {
   const { level, side, what, why, nextStep, fix } = finding;
   return {
     label: what,
     value: finding,
     icon: icons[level],
-    description: l10n.t('{0}, {1}', levelWord(level), sideWord(side, pair)),
+    description: mayBeForced(finding, request)
+      ? l10n.t('{0}, can be overruled, {1}', levelWord(level), sideWord(side, pair))
+      : l10n.t('{0}, {1}', levelWord(level), sideWord(side, pair)),
     detail:
       fix === undefined ? [why, nextStep].join(' ') : l10n.t('{0} Enter: {1}.', why, fix.title),
     group: groupOf(level),

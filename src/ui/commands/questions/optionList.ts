@@ -1,4 +1,5 @@
 import { l10n } from 'vscode';
+import { type OptionName, optionOffers } from '../../../migration/methods/offers';
 import type { RunOptions } from '../../../migration/run/types';
 import {
   describeParameter,
@@ -10,7 +11,7 @@ import {
 import type { MachineSnapshot } from '../../../vm/types';
 import type { FieldNote, PromptItem, Prompts } from '../../prompts';
 import { promptText } from '../parameterField';
-import { type Draft, isTwoSided } from './draft';
+import type { Draft } from './draft';
 
 type OptionId =
   | 'multifd'
@@ -27,8 +28,8 @@ interface OptionRow {
   readonly label: string;
   readonly detail: string;
   readonly capability?: string;
-  /** On both sides, else on the source alone. */
-  readonly both?: boolean;
+  /** Absent: every QEMU has it. */
+  readonly option?: OptionName;
   /** A parameter whose figure is asked for. */
   readonly parameter?: string;
 }
@@ -40,6 +41,7 @@ function rows(): readonly OptionRow[] {
       label: l10n.t('Hold the switchover'),
       detail: l10n.t('Stands still before the last step until you release it'),
       capability: 'pause-before-switchover',
+      option: 'holdSwitchover',
     },
     {
       id: 'pause',
@@ -52,28 +54,30 @@ function rows(): readonly OptionRow[] {
       label: l10n.t('Several channels...'),
       detail: l10n.t('Memory goes over several connections at once; needs a UNIX socket or TCP'),
       capability: 'multifd',
-      both: true,
       parameter: 'multifd-channels',
+      option: 'multifdChannels',
     },
     {
       id: 'compression',
       label: l10n.t('Compression on several channels...'),
       detail: l10n.t('Fewer bytes for more work of the processors'),
       capability: 'multifd',
-      both: true,
       parameter: 'multifd-compression',
+      option: 'multifdCompression',
     },
     {
       id: 'auto-converge',
       label: l10n.t('Slow the guest until it ends'),
       detail: l10n.t('Takes processor time away from a guest that writes too fast'),
       capability: 'auto-converge',
+      option: 'autoConverge',
     },
     {
       id: 'dirty-limit',
       label: l10n.t('Limit what each processor of the guest writes...'),
       detail: l10n.t('Slows only processors that write too much; needs KVM with a dirty ring'),
       capability: 'dirty-limit',
+      option: 'dirtyLimitMegabytesPerSecond',
       parameter: 'vcpu-dirty-limit',
     },
     {
@@ -81,13 +85,14 @@ function rows(): readonly OptionRow[] {
       label: l10n.t('Send what changed in a page only'),
       detail: l10n.t('For guests that change little of many pages'),
       capability: 'xbzrle',
+      option: 'xbzrle',
     },
     {
       id: 'preempt',
       label: l10n.t('A channel of its own for pages that are waited for'),
       detail: l10n.t('Shorter waits of the guest after postcopy has begun'),
       capability: 'postcopy-preempt',
-      both: true,
+      option: 'postcopyPreempt',
     },
   ];
 }
@@ -122,7 +127,7 @@ export class OptionList {
     const figures = new Map<OptionId, number | string>();
     for (const { id, parameter } of all) {
       if (parameter === undefined || !wanted.has(id)) continue;
-      const figure = await this.askFigure(title, source, parameter, draft.options);
+      const figure = await this.askFigure(title, source, target, parameter, draft.options);
       if (figure === undefined) return;
       figures.set(id, figure);
     }
@@ -147,13 +152,17 @@ export class OptionList {
 
   private async askFigure(
     title: string,
-    { facts }: MachineSnapshot,
+    source: MachineSnapshot,
+    target: MachineSnapshot | undefined,
     name: string,
     options: RunOptions,
   ): Promise<number | string | undefined> {
-    const description = facts && describeParameter(facts, name);
+    const description = source.facts && describeParameter(source.facts, name);
     if (description === undefined) return undefined;
-    if (description.control === 'enum') return this.askChoice(title, description);
+    if (description.control === 'enum') {
+      const offer = optionOffers(source, target).find(({ values }) => values !== undefined);
+      return this.askChoice(title, description, offer?.values ?? []);
+    }
     const known = knownFigure(options, name) ?? suggestedFigure(name);
     let figure: number | undefined;
     const taken = await this.prompts.input({
@@ -176,8 +185,9 @@ export class OptionList {
   private async askChoice(
     title: string,
     description: ParameterDescription,
+    values: readonly string[],
   ): Promise<string | undefined> {
-    const choices = description.choices.filter((choice) => choice !== 'none');
+    const choices = values.filter((choice) => choice !== 'none');
     const answer = await this.prompts.pick<string>({
       title: l10n.t('{0}: {1}', title, description.name),
       placeholder: promptText(description),
@@ -228,23 +238,13 @@ function pickedIn(options: RunOptions): readonly OptionId[] {
 }
 
 function itemOf(
-  { id, label, detail, capability, both }: OptionRow,
+  { id, label, detail, capability, option }: OptionRow,
   draft: Draft,
   source: MachineSnapshot,
   target: MachineSnapshot | undefined,
 ): PromptItem<OptionId> {
-  const refusal = refusalOf(id, draft);
-  const sides = [source, ...(both === true && isTwoSided(draft) && target ? [target] : [])];
-  const lacking = sides.find(({ facts }) => {
-    return (
-      capability !== undefined &&
-      facts !== undefined &&
-      !facts.capabilities.some(({ name }) => name === capability)
-    );
-  });
-  const why =
-    refusal ??
-    (lacking && l10n.t('The QEMU of {0} has no capability {1}.', lacking.label, capability ?? ''));
+  const offer = optionOffers(source, target).find((each) => each.option === option);
+  const why = refusalOf(id, draft) ?? (offer?.offered === false ? offer.why : undefined);
   return {
     label,
     value: id,
