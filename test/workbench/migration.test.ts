@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { commands, LogLevel, type LogOutputChannel } from 'vscode';
-import type { Run } from '../../src/migration/run/runs';
-import { noProgress } from '../../src/migration/run/progressText';
-import type { OutcomeKind, RunOutcome, RunRecord } from '../../src/migration/run/types';
-import { Emitter } from '../../src/qmp/emitter';
+import { methodOffers } from '../../src/migration/methods/offers';
+import type { MethodName, OutcomeKind, RunOutcome, RunRecord } from '../../src/migration/run/types';
 import { CommandId } from '../../src/ui/ids';
 import { MigrationQuestions } from '../../src/ui/commands/migrationQuestions';
 import { MigrationReporter } from '../../src/ui/migrationReporter';
 import { back } from '../../src/ui/prompts';
+import type { MachineSnapshot } from '../../src/vm/types';
 import { Bench, eventually } from './support/extension';
+import { FakeRun } from './support/fakeRun';
 import { ScriptedPrompts } from './support/scriptedPrompts';
 
 describe('questions before a migration', () => {
@@ -29,11 +29,19 @@ describe('questions before a migration', () => {
     return { source, target };
   }
 
-  function ask(prompts: ScriptedPrompts, source: string | undefined) {
+  function askFor(
+    method: MethodName | undefined,
+    prompts: ScriptedPrompts,
+    source: string | undefined,
+  ) {
     const questions = new MigrationQuestions(bench.access.registry, prompts, () =>
       Promise.resolve(undefined),
     );
-    return questions.ask(source, 'fd');
+    return questions.ask(source, 'fd', method);
+  }
+
+  function ask(prompts: ScriptedPrompts, source: string | undefined) {
+    return askFor(undefined, prompts, source);
   }
 
   /** The label under which a machine is offered; the fakes have the same name, so by its path. */
@@ -104,6 +112,165 @@ describe('questions before a migration', () => {
     });
   });
 
+  it('lists the methods that are not offered with the reason, and takes none of them', async () => {
+    const { source } = await pair();
+    const prompts = new ScriptedPrompts().willPick(undefined);
+    assert.equal(await ask(prompts, source.path), undefined);
+    const items = prompts.offered[0] ?? [];
+    assert.deepEqual([items[0]?.label, items[0]?.refusal], ['Pre-copy', undefined]);
+    assert.equal(prompts.picks[0]?.active, 'precopy');
+    assert.equal(items.length, 8);
+    const offers = methodOffers(snapshotAt(bench, source.path));
+    for (const { method, why } of offers) {
+      assert.equal(items.find(({ value }) => value === method)?.refusal ?? '', why, method);
+    }
+    const firstRefused = items.findIndex(({ refusal }) => refusal !== undefined);
+    const rest = firstRefused === -1 ? [] : items.slice(firstRefused);
+    assert.ok(rest.every(({ refusal, group }) => refusal && group === 'not possible here'));
+  });
+
+  it('asks when postcopy is to begin, and goes on without a word where it is by hand', async () => {
+    const { source, target } = await pair();
+    const until = (start: string) =>
+      new ScriptedPrompts()
+        .willPick('Postcopy')
+        .willPick(labelOf(bench, target.path))
+        .willPick(start);
+    const rest = (prompts: ScriptedPrompts) =>
+      prompts.willPick('UNIX socket').willPick('Off for both').willPick('Keep');
+    const first = await ask(rest(until('After the first pass')), source.path);
+    assert.deepEqual(first?.options, { postcopyAfterPass: 1 });
+    assert.equal(first.method, 'postcopy');
+    const later = rest(until('After a later pass').willType('0', '3'));
+    assert.deepEqual((await ask(later, source.path))?.options, { postcopyAfterPass: 3 });
+    assert.equal(later.problems.length, 1);
+    assert.equal((await ask(rest(until('By hand')), source.path))?.options, undefined);
+  });
+
+  it('asks for options only where they are wanted, and checks their figures', async () => {
+    const { source, target } = await pair();
+    const prompts = new ScriptedPrompts()
+      .willPick('Pre-copy')
+      .willPick(labelOf(bench, target.path))
+      .willPick('With options...')
+      .willPickMany('Hold the switchover', 'Longest pause', 'Several channels')
+      .willType('much', '0.4 s')
+      .willType('0', '8')
+      .willPick('UNIX socket')
+      .willPick('Off for both')
+      .willPick('Keep');
+    const request = await ask(prompts, source.path);
+    assert.deepEqual(request?.options, {
+      holdSwitchover: true,
+      downtimeLimitMs: 400,
+      multifdChannels: 8,
+    });
+    assert.equal(prompts.problems.length, 2);
+    const transports = prompts.offered.at(-3) ?? [];
+    assert.match(transports.find(({ value }) => value === 'fd')?.refusal ?? '', /one pair/);
+    const options = transports.find(({ value }) => value === 'options');
+    assert.match(options?.description ?? '', /held.*400 ms.*8 channels/);
+    const list = prompts.offered.find((items) => items.some(({ value }) => value === 'preempt'));
+    assert.match(list?.find(({ value }) => value === 'preempt')?.refusal ?? '', /postcopy/);
+  });
+
+  it('takes a TCP address only with consent to send in the clear', async () => {
+    const { source, target } = await pair();
+    const prompts = new ScriptedPrompts()
+      .willPick('Pre-copy')
+      .willPick(labelOf(bench, target.path))
+      .willPick('TCP')
+      .willType('nowhere', '10.0.0.2:4444', '10.0.0.3:4444')
+      .willConfirm(false)
+      .willConfirm(true)
+      .willPick('Keep');
+    const request = await ask(prompts, source.path);
+    assert.equal(request?.transport, 'tcp');
+    assert.deepEqual(request.options, {
+      tcp: { listen: '10.0.0.3:4444' },
+      plainTcpConsent: true,
+    });
+    assert.equal(prompts.problems.length, 2);
+    assert.match(prompts.problems[0] ?? '', /HOST:PORT/);
+    assert.match(prompts.confirmations[0]?.detail ?? '', /10\.0\.0\.2:4444/);
+  });
+
+  it('sends over TCP without a question where both sides have TLS', async () => {
+    const { source, target } = await pair();
+    for (const { qemu, path } of [source, target]) {
+      qemu.parameters = { ...qemu.parameters, 'tls-creds': 'tls0' };
+      await bench.access.registry.get(path)?.refresh();
+    }
+    const prompts = new ScriptedPrompts()
+      .willPick('Pre-copy')
+      .willPick(labelOf(bench, target.path))
+      .willPick('TCP')
+      .willType('10.0.0.2:4444')
+      .willPick('Keep');
+    const request = await ask(prompts, source.path);
+    assert.deepEqual(request?.options, { tcp: { listen: '10.0.0.2:4444' } });
+  });
+
+  it('saves to the file that is chosen, and leaves when the dialog is left', async () => {
+    const { source } = await pair();
+    const save = (path: string | undefined) => {
+      const prompts = new ScriptedPrompts();
+      const layout = methodOffersLayout(bench, source.path);
+      if (layout) prompts.willPick('A place for each page');
+      return askFor('save', prompts.willChooseFile(path), source.path);
+    };
+    assert.equal(await save(undefined), undefined);
+    const request = await save('/vm/web-1.guest');
+    assert.deepEqual([request?.source, request?.target], [source.path, source.path]);
+    assert.equal(request?.method, 'save');
+    assert.equal(request.options?.file?.path, '/vm/web-1.guest');
+  });
+
+  it('restores into a QEMU that waits, and into no other', async () => {
+    const { source, target } = await pair();
+    const prompts = new ScriptedPrompts().willPick(undefined);
+    await askFor('restore', prompts, undefined);
+    assert.deepEqual(offered(prompts, 0), [
+      [target.path, true],
+      [source.path, false],
+    ]);
+    await commands.executeCommand(CommandId.restoreGuest, source.path);
+    assert.equal(bench.prompts.onlyMessage.severity, 'warning');
+  });
+
+  it('executes no program without consent', async () => {
+    const { source } = await pair();
+    const prompts = new ScriptedPrompts()
+      .willType('qemu', '/opt/qemu/bin/qemu-system-x86_64')
+      .willConfirm(false);
+    assert.equal(await askFor('cpr-exec', prompts, source.path), undefined);
+    assert.equal(prompts.problems.length, 2);
+    const agreed = new ScriptedPrompts()
+      .willType('/opt/qemu/bin/qemu-system-x86_64')
+      .willConfirm(true);
+    const request = await askFor('cpr-exec', agreed, source.path);
+    assert.equal(request?.options?.execCommand?.[0], '/opt/qemu/bin/qemu-system-x86_64');
+    assert.match(agreed.confirmations[0]?.detail ?? '', /^\/opt\/qemu\/bin\/qemu-system-x86_64/);
+  });
+
+  it('offers for a live update machines that do not answer yet, with a socket of their own', async () => {
+    const { source, target } = await pair();
+    const { path: waiting } = await bench.server({ build: 'local' });
+    await commands.executeCommand(CommandId.connect, waiting);
+    await bench.access.registry.disconnect(waiting);
+    const prompts = new ScriptedPrompts()
+      .willPick(labelOf(bench, waiting))
+      .willType('cpr.sock', '/run/vm/cpr.sock')
+      .willPick('UNIX socket');
+    const request = await askFor('cpr-transfer', prompts, source.path);
+    assert.deepEqual(offered(prompts, 0).slice(0, 2), [
+      [waiting, true],
+      [target.path, false],
+    ]);
+    assert.equal(request?.transport, 'unix');
+    assert.deepEqual(request.options, { cprSocket: '/run/vm/cpr.sock' });
+  });
+
   it('says why a machine cannot move before it asks anything', async () => {
     const { target } = await pair();
     await commands.executeCommand(CommandId.migrate, target.path);
@@ -117,6 +284,17 @@ describe('questions before a migration', () => {
     assert.equal(bench.prompts.onlyMessage.severity, 'information');
   });
 });
+
+function snapshotAt(bench: Bench, id: string): MachineSnapshot {
+  const machine = bench.access.registry.get(id);
+  assert.ok(machine);
+  return machine.snapshot;
+}
+
+function methodOffersLayout(bench: Bench, id: string): boolean {
+  const { facts } = snapshotAt(bench, id);
+  return facts?.capabilities.some(({ name }) => name === 'mapped-ram') === true;
+}
 
 function labelOf(bench: Bench, id: string): string {
   return bench.api.machines().find((machine) => machine.id === id)?.label ?? '';
@@ -137,38 +315,6 @@ describe('report of a migration', () => {
       return Promise.resolve();
     },
   };
-
-  class FakeRun implements Run {
-    record: RunRecord = {
-      id: 1,
-      request: { source: '/a', target: '/b', transport: 'fd', backendTransfer: 'as-is' },
-      sourceLabel: 'web-1',
-      targetLabel: 'web-1 (target)',
-      startedAt: 0,
-      progress: {
-        ...noProgress,
-        phase: 'transfer',
-        status: 'active',
-        fraction: 0.5,
-        pass: 2,
-      },
-      outcome: undefined,
-    };
-    cancelled = 0;
-    readonly changes = new Emitter<RunRecord>();
-    readonly onDidChange = this.changes.event;
-    end: (outcome: RunOutcome) => void = () => undefined;
-    readonly outcome = new Promise<RunOutcome>((resolve) => {
-      this.end = resolve;
-    });
-
-    control(): Promise<void> {
-      return Promise.resolve();
-    }
-    cancel(): void {
-      this.cancelled += 1;
-    }
-  }
 
   function outcome(kind: OutcomeKind): RunOutcome {
     return {
@@ -197,7 +343,7 @@ describe('report of a migration', () => {
     } as const;
     for (const kind of Object.keys(severities) as OutcomeKind[]) {
       const prompts = new ScriptedPrompts();
-      const run = new FakeRun();
+      const run = new FakeRun({ fraction: 0.5, pass: 2 });
       const told = new MigrationReporter(prompts, log, details).follow(run);
       assert.match(prompts.reports.at(-1) ?? '', /pass 2 · 50 %/);
       run.end(outcome(kind));
@@ -213,6 +359,21 @@ describe('report of a migration', () => {
     }
     assert.ok(lines.includes('A detail.'));
     assert.ok(lines.some((line) => line.includes('its own words')));
+  });
+
+  it('opens the details when asked, and offers to quit a source that gave its guest away', async () => {
+    const prompts = new ScriptedPrompts().willPress('Show Details');
+    const run = new FakeRun();
+    const told = new MigrationReporter(prompts, log, details).follow(run);
+    run.end(outcome('failed'));
+    await told;
+    await eventually(() => assert.deepEqual(shown, [run.record]));
+    const other = new ScriptedPrompts();
+    const gone = new FakeRun();
+    const ended = new MigrationReporter(other, log, details).follow(gone);
+    gone.end({ ...outcome('completed'), owner: 'target' });
+    await ended;
+    assert.deepEqual(other.onlyMessage.buttons, ['Quit web-1...', 'Show Log']);
   });
 
   it('stays until the truth is known when cancelled', async () => {

@@ -393,7 +393,7 @@ describe('pairs', () => {
     it('offers the paired machine first as the target', async () => {
       const first = await machine('web-0', { waits: true });
       const { source, target } = await pair();
-      const prompts = new ScriptedPrompts().willPick(undefined);
+      const prompts = new ScriptedPrompts().willPick('Pre-copy').willPick(undefined);
       const questions = new MigrationQuestions(
         bench.access.registry,
         prompts,
@@ -413,6 +413,7 @@ describe('pairs', () => {
       const source = await machine('web-1');
       const target = await machine('web-1-new', { waits: true });
       bench.prompts
+        .willPick('Pre-copy')
         .willPick('web-1-new')
         .willPick('UNIX socket')
         .willPick('Off for both sides')

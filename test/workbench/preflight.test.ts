@@ -140,16 +140,48 @@ describe('the check before a migration', () => {
       assert.equal(runs(source), 0);
     });
 
-    it('leaves it to the run to refuse', async () => {
-      const { source } = await pair('kvm64', [...cpu('kvm64'), ...cpu('kvm64')]);
+    it('leaves it to the run to refuse what nobody may overrule', async () => {
+      const { source } = await pair('kvm64');
+      source.qemu.capabilities.set('postcopy-ram', true);
+      await bench.access.registry.get(source.path)?.refresh();
       await migrate(source);
       await eventually(() =>
         assert.match(
           bench.prompts.messages.at(-1)?.text ?? '',
-          /^The migration of web-1 was not started.*"-smp 1"/,
+          /^The migration of web-1 was not started/,
         ),
       );
       assert.ok(bench.prompts.messages.every(({ text }) => !/^Before/.test(text)));
+    });
+
+    it('goes on in spite of what may be overruled, for a reason that is typed', async () => {
+      const { source } = await pair('kvm64', [...cpu('kvm64'), ...cpu('kvm64')]);
+      await migrate(source);
+      assert.match(bench.prompts.onlyMessage.text, /should not be made: .*"-smp 1"/);
+      assert.deepEqual(bench.prompts.onlyMessage.buttons, ['Go On in Spite of It...', 'Show']);
+      assert.equal(runs(source), 0, 'nothing begins without an answer');
+
+      bench.prompts.willPress('Go On in Spite of It...').willType('because', 'The lab says so');
+      await migrate(source);
+      assert.equal(bench.prompts.problems.length, 1);
+      await eventually(() => assert.equal(runs(source), 1));
+      const { request } = bench.access.runs.last(source.path) ?? assert.fail();
+      assert.deepEqual(request.force, { reason: 'The lab says so' });
+    });
+
+    it('overrules from the list as well, and only when a migration waits for it', async () => {
+      const { source } = await pair('kvm64', [...cpu('kvm64'), ...cpu('kvm64')]);
+      bench.prompts.willPick(undefined);
+      await commands.executeCommand(CommandId.preflight, source.path);
+      assert.ok(rows().every(([label]) => !/in spite/.test(label)));
+      const blocks = (bench.prompts.offered.at(-1) ?? []).filter(({ icon }) => icon === 'error');
+      assert.match(blocks[0]?.description ?? '', /^blocks, can be overruled, /);
+
+      bench.prompts.willPress('Show');
+      const asked = migrate(source);
+      bench.prompts.willPick('Go on in spite of it').willType('The lab says so');
+      await asked;
+      await eventually(() => assert.equal(runs(source), 1));
     });
   });
 });

@@ -82,7 +82,7 @@ describe('runs that a closed window has left', () => {
       bench.prompts.onlyMessage.text,
       /^A migration that was under way when its window or program closed: The guest runs on /,
     );
-    assert.deepEqual(bench.prompts.onlyMessage.buttons, ['Show Log']);
+    assert.deepEqual(bench.prompts.onlyMessage.buttons, ['Show Details', 'Show Log']);
     assert.equal(source.qemu.parameters['max-bandwidth'], old);
     assert.ok(bench.access.registry.get(source.path), 'the machine is on the list');
     assert.equal(bench.access.runs.last(source.path)?.outcome?.owner, 'source');

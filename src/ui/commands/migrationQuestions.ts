@@ -79,7 +79,7 @@ export class MigrationQuestions {
       ...(method !== 'precopy' && { method }),
       // Its channel is a UNIX socket, whatever was liked before.
       transport: method === 'cpr-transfer' ? 'unix' : draft.transport,
-      backendTransfer: this.offersBackendTransfer(draft) ? backendTransfer : 'as-is',
+      backendTransfer: this.offersBackendTransfer(draft) ? backendTransfer : this.noTransfer(draft),
       ...(advice && { maxBandwidthBytesPerSecond: advice.suggestedBytesPerSecond }),
       ...(options !== undefined && { options }),
     };
@@ -341,8 +341,13 @@ export class MigrationQuestions {
     };
   }
 
-  private offersBackendTransfer({ source, target, method }: Draft): boolean {
-    if (isOneSided(method)) return false;
+  /** Off where it is on: a file, TCP and a QEMU that is not there yet take over no open device. */
+  private noTransfer({ source, target }: Draft): Draft['backendTransfer'] {
+    return this.isOn(source) || this.isOn(target) ? 'off' : 'as-is';
+  }
+
+  private offersBackendTransfer({ source, target, method, transport }: Draft): boolean {
+    if (isOneSided(method) || method === 'cpr-transfer' || transport === 'tcp') return false;
     return [source, target].every((id) => {
       const snapshot = this.snapshotOf(id);
       return snapshot !== undefined && backendTransferOf(snapshot)?.kind === 'boolean';
