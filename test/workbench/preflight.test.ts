@@ -161,8 +161,10 @@ describe('the check before a migration', () => {
       assert.deepEqual(bench.prompts.onlyMessage.buttons, ['Go On in Spite of It...', 'Show']);
       assert.equal(runs(source), 0, 'nothing begins without an answer');
 
-      bench.prompts.willPress('Go On in Spite of It...').willType('because', 'The lab says so');
-      await migrate(source);
+      bench.prompts.willPress('Go On in Spite of It...');
+      const asked = migrate(source);
+      bench.prompts.willType('because', 'The lab says so');
+      await asked;
       assert.equal(bench.prompts.problems.length, 1);
       await eventually(() => assert.equal(runs(source), 1));
       const { request } = bench.access.runs.last(source.path) ?? assert.fail();
