@@ -214,10 +214,12 @@ Sends "cont" to a guest that stands still: one that its user paused, or that a m
 First it looks at the machine, at others of the same UUID, and at what past migrations proved, and
 refuses what is not proven to be safe. The source of a completed migration is never continued, not
 even when the target is gone: QEMU would take it, and an old copy would damage the disk. There is no
---force for this.
+--force for this. A guest that was saved to a file goes on only with --discard-saved, which removes
+the file first.
 
-Example:
+Examples:
   qemu-migration continue /run/vm/web-1.qmp
+  qemu-migration continue --discard-saved /var/vm/web-1.saved /run/vm/web-1.qmp
 
 Exit code 4: refused, nothing was sent; the text says what is missing.`;
 
@@ -226,7 +228,7 @@ Ends a QEMU whose guest is proven to be elsewhere: the source of a completed mig
 failed while the guest stayed, a source whose guest is saved in a file. A machine with a running
 guest is never quit. It waits until the process is gone.
 
-Example:
+Examples:
   qemu-migration migrate a.qmp b.qmp && qemu-migration quit a.qmp
 
 Exit code 4: refused, nothing was sent; the text says what is missing. 8: it was told to quit, and is

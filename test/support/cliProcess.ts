@@ -56,6 +56,8 @@ export interface CliEnd {
 export interface CliProcess {
   readonly child: ChildProcess;
   readonly ended: Promise<CliEnd>;
+  /** What it has printed there so far. */
+  readonly stderr: () => string;
   /** Resolves when the program has printed that on stderr. */
   saidOnStderr(pattern: RegExp): Promise<void>;
 }
@@ -65,6 +67,8 @@ export interface CliOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Another main program; see `killedCli.ts`. */
   readonly entry?: string;
+  /** Something can be typed: `child.stdin` is there. */
+  readonly typed?: boolean;
 }
 
 /** Starts the bundled program as a person's shell would. */
@@ -75,26 +79,27 @@ export async function startCli(
   const child = spawn(process.execPath, [await cliBundle(options.entry), ...args], {
     cwd: options.cwd,
     env: { ...process.env, QEMU_MIGRATION_STATE: ownState(), ...options.env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [options.typed === true ? 'pipe' : 'ignore', 'pipe', 'pipe'],
   });
   let stdout = '';
   let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   const ended = new Promise<CliEnd>((resolve) => {
     child.once('close', (code, signal) => resolve({ code, signal, stdout, stderr }));
   });
   return {
     child,
     ended,
+    stderr: () => stderr,
     saidOnStderr: (pattern) =>
       new Promise((resolve, reject) => {
         const look = (): void => {
           if (!pattern.test(stderr)) return;
-          child.stderr.off('data', look);
+          child.stderr?.off('data', look);
           resolve();
         };
-        child.stderr.on('data', look);
+        child.stderr?.on('data', look);
         void ended.then(() =>
           reject(new Error(`Ended without saying ${String(pattern)}:\n${stdout}${stderr}`)),
         );

@@ -1,5 +1,6 @@
 import {
   continueGuest,
+  discardAndContinue,
   quitMachine,
   relativesOf,
   type GateSurroundings,
@@ -22,6 +23,28 @@ export async function continueMachine(session: Session, socket: string): Promise
     exitCode: ExitCode.ok,
     lines: [reason, `${label} was continued; its status is "${status ?? 'unknown'}".`],
     document: { machine: label, socket: machine.id, continued: true, reason, status },
+  };
+}
+
+/** Removes the file of a saved guest, and lets it go on in the QEMU that saved it. */
+export async function continueSaved(
+  session: Session,
+  socket: string,
+  file: string,
+): Promise<CommandResult> {
+  const path = session.path(file, '--discard-saved');
+  const machine = await session.connect(socket);
+  const around = await surroundingsOf(session, machine);
+  const view = await session.toItsEnd(() => discardAndContinue(machine, path, around));
+  const { label } = machine.snapshot;
+  const status = view.kind === 'answered' ? view.runState.status : undefined;
+  return {
+    exitCode: ExitCode.ok,
+    lines: [
+      `${path} was removed.`,
+      `${label} was continued; its status is "${status ?? 'unknown'}".`,
+    ],
+    document: { machine: label, socket: machine.id, continued: true, discarded: path, status },
   };
 }
 

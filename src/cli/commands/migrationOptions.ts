@@ -1,5 +1,6 @@
 import { parseTcpAddress, TcpAddressError } from '../../migration/methods/tcpAddress';
 import { isOneSided } from '../../migration/methods/names';
+import { reasonProblem } from '../../migration/run/force';
 import type {
   MethodName,
   MigrationRequest,
@@ -48,9 +49,6 @@ export interface MigrationOptions {
   readonly target: string;
   readonly request: Omit<MigrationRequest, 'source' | 'target'>;
 }
-
-/** A reason shorter than this says nothing to who reads the journal later. */
-const shortestReason = 10;
 
 /** @throws {UsageError} */
 export function migrationOptions(
@@ -185,11 +183,9 @@ function choice(flag: boolean | undefined): MigrationRequest['backendTransfer'] 
 }
 
 function reasonOf(text: string): string {
-  const reason = text.trim();
-  if (reason.length >= shortestReason) return reason;
-  throw new UsageError(
-    `--force needs a reason of at least ${shortestReason} characters: it is kept in the journal for whoever asks later.`,
-  );
+  const problem = reasonProblem(text);
+  if (problem !== undefined) throw new UsageError(`--force: ${problem}`);
+  return text.trim();
 }
 
 function address(text: string): string {

@@ -1,4 +1,4 @@
-import { continueMachine, quitMachineCommand } from '../commands/guest';
+import { continueMachine, continueSaved, quitMachineCommand } from '../commands/guest';
 import { resume, runs } from '../commands/runs';
 import * as help from '../help';
 import type { CommonOptions, Kit } from './group';
@@ -41,9 +41,15 @@ export function addGuestCommands({ command, perform, around }: Kit): void {
 
   command('continue', 'Continue a guest that stands still, where that is safe.', help.continueGuest)
     .argument('<socket>', help.socketArgument)
-    .action((socket: string, options: CommonOptions) =>
-      perform(options, (session) => continueMachine(session, socket)),
-    );
+    .option('--discard-saved <file>', 'remove the file that this guest was saved to, first')
+    .action((socket: string, options: CommonOptions & { discardSaved?: string }) => {
+      const { discardSaved } = options;
+      return perform(options, (session) =>
+        discardSaved === undefined
+          ? continueMachine(session, socket)
+          : continueSaved(session, socket, discardSaved),
+      );
+    });
 
   command('quit', 'End a QEMU whose guest is elsewhere.', help.quit)
     .argument('<socket>', help.socketArgument)

@@ -16,6 +16,8 @@ import type { Driver, MachineIdentity } from './journal/entries';
 import type { Claim, Journals, ListedRun } from './journal/journals';
 import { identifyMachine, identityOf, isSameIdentity, isStillThere } from './journal/processes';
 import { Side } from './look';
+import { discardSaved } from './oneSided/savedGuest';
+import { readNote } from './oneSided/savedNote';
 import type { SideView } from './ownership';
 
 export type { GateVerb, GateVerdict } from './guestRules';
@@ -139,6 +141,21 @@ export async function relativesOf(
   };
 }
 
+/**
+ * Throws a saved guest away and lets it go on in the QEMU that saved it; see `discardSaved`.
+ *
+ * @throws {RunRefusedError} nothing was changed
+ * @throws {MachineDrivenError | UnfinishedRunError | JournalUnavailableError} nothing was changed
+ * @throws {QmpError} the file is removed, and QEMU did not continue the guest
+ */
+export async function discardAndContinue(
+  machine: MachineHandle,
+  path: string,
+  around: GateSurroundings,
+): Promise<SideView> {
+  return claimed(machine, around, () => discardSaved(machine, path));
+}
+
 /** The one place where a person's `cont` and `quit` are sent. */
 async function send(machine: MachineHandle, proof: GuestProof): Promise<void> {
   await machine.connection().execute(proof.command);
@@ -243,7 +260,7 @@ async function readPast(
   return {
     drivenBy: driver === undefined ? undefined : driverText(driver),
     unfinishedRun: open?.id,
-    last: await lastKnown(ended, identity),
+    last: await lastKnown(ended, identity, runs),
     partner: newest && partnerIn(newest, identity),
   };
 }
@@ -255,12 +272,36 @@ async function readPast(
 async function lastKnown(
   ended: readonly ListedRun[],
   identity: MachineIdentity,
+  all: readonly ListedRun[],
 ): Promise<PastRun | undefined> {
   const at = ended.findIndex(({ state }) => !['unknown', undefined].includes(state.outcome?.owner));
   const known = ended[at];
   if (known === undefined) return undefined;
   const past = await pastRun(known, identity);
-  return at === 0 || placeOf(past) === 'elsewhere' ? past : undefined;
+  if (at !== 0 && placeOf(past) !== 'elsewhere') return undefined;
+  const heir = placeOf(past) === 'file' ? await restoredIn(past, known, all) : undefined;
+  // A saved guest that was restored has gone the way of any other.
+  return heir === undefined ? past : { ...past, role: 'source', owner: 'target', partner: heir };
+}
+
+/** The machine that the saved guest was restored in, or was about to be. */
+async function restoredIn(
+  { file }: PastRun,
+  { state: { begin, startedAt } }: ListedRun,
+  all: readonly ListedRun[],
+): Promise<string | undefined> {
+  if (file === undefined || methodOf(begin.request) === 'restore') return undefined;
+  const read = await readNote(file.path);
+  const [noted] = read.kind === 'read' ? read.note.restores : [];
+  if (noted !== undefined) return noted.label;
+  const restore = all.find(
+    ({ state }) =>
+      state.startedAt > startedAt &&
+      methodOf(state.begin.request) === 'restore' &&
+      state.begin.request.options?.file?.path === file.path &&
+      state.outcome?.owner === 'target',
+  );
+  return restore?.state.begin.target.label;
 }
 
 function driverText({ program, pid }: Driver): string {
@@ -278,7 +319,7 @@ async function pastRun({ id, state }: ListedRun, identity: MachineIdentity): Pro
     role: isSource && isTarget ? 'both' : isSource ? 'source' : 'target',
     owner: outcome?.owner ?? 'unknown',
     partner: (isSource ? begin.target : begin.source).label,
-    file: path === undefined ? undefined : { path, exists: await hasContent(path) },
+    file: path === undefined ? undefined : { path, exists: await isSavedIn(path) },
   };
 }
 
@@ -298,8 +339,13 @@ function isOneMachine(a: MachineIdentity, b: MachineIdentity): boolean {
   return a.socket === b.socket && !differ;
 }
 
-async function hasContent(path: string): Promise<boolean> {
+/** Whether the saved guest is there, as far as file and note tell. */
+async function isSavedIn(path: string): Promise<boolean> {
   const found = await stat(path).catch(() => undefined);
+  const read = await readNote(path);
+  if (read.kind === 'foreign' || (read.kind === 'read' && read.note.state !== 'complete')) {
+    return false;
+  }
   return found !== undefined && found.isFile() && found.size > 0;
 }
 

@@ -194,7 +194,7 @@ function refusedAfterMigration(
   if (place === 'file' && last?.file !== undefined) {
     return refused(
       `The guest of ${label} is saved in ${last.file.path}: if it went on here, the file would be an old copy.`,
-      'Discard the saved guest: that makes the file useless first, and then continues.',
+      `Restore it from there, or discard it ("qemu-migration continue SOCKET --discard-saved ${last.file.path}"): that removes the file first.`,
     );
   }
   return refused(
@@ -252,12 +252,9 @@ function quitBesideFile(label: string, file: PastRun['file'], status: string): G
   }
   const path = file?.path ?? 'its file';
   return status === 'inmigrate'
-    ? refused(
-        `The guest was saved in ${path}, and nothing is there now.`,
-        'Look for the file first.',
-      )
+    ? refused(`The guest was saved in ${path}, and is not there now.`, 'Look for the file first.')
     : refused(
-        `The guest was saved in ${path}, and nothing is there now: ${label} may hold the only copy.`,
+        `The guest was saved in ${path}, and is not there now: ${label} may hold the only copy.`,
         'Put the file back, or discard the saved guest, which continues it here.',
       );
 }
