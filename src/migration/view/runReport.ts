@@ -21,10 +21,10 @@ export function runReport(
     `# ${plain(titleOf(record))}: ${outcome.kind.replaceAll('-', ' ')}`,
     `**${plain(outcome.headline)}**`,
     ...section('What happened', whatHappened(record, outcome, explanation, journal)),
-    ...section("QEMU's words", quotes(record, outcome, explanation)),
+    ...section("QEMU's words", quotes(record, outcome)),
     ...section('What it means', explanation === undefined ? [] : [plain(explanation.meaning)]),
     ...section('Where the guest is', [plain(whereText(record, outcome))]),
-    ...section('What to do', nextSteps(outcome, explanation)),
+    ...section('What to do', outcome.nextStep === '' ? [] : [plain(outcome.nextStep)]),
     ...section('Steps', journalText(record, journal)),
   ].join('\n\n');
 }
@@ -38,19 +38,24 @@ function section(title: string, paragraphs: readonly string[]): readonly string[
   return paragraphs.length === 0 ? [] : [`## ${title}`, ...paragraphs];
 }
 
+/**
+ * The cause that the outcome tells of, in parts; `undefined` where it rests on more than the record keeps, for
+ * then the outcome's own sentences are the better ones.
+ */
 function explanationOf(
   { request, progress, sourceLabel, targetLabel }: RunRecord,
   outcome: RunOutcome,
   journal: JournalText | undefined,
 ): FailureExplanation | undefined {
-  if (outcome.kind === 'completed' || outcome.kind === 'cancelled') return undefined;
-  const { owner, guestRunning, sourceError, targetError } = outcome;
-  return explainFailure({
+  if (outcome.kind !== 'failed' && outcome.kind !== 'unknown') return undefined;
+  const { owner, guestRunning, sourceError, targetError, details } = outcome;
+  const explanation = explainFailure({
     ...{ owner, guestRunning, sourceError, targetError },
     method: methodOf(request),
     phase: phaseOf(journal) ?? progress.phase,
     labels: { source: sourceLabel, target: targetLabel },
   });
+  return details.includes(explanation.meaning) ? explanation : undefined;
 }
 
 function phaseOf(journal: JournalText | undefined): RunPhase | undefined {
@@ -75,14 +80,20 @@ function whatHappened(
   const list = facts.flatMap(([name, value]) =>
     value === undefined ? [] : [`- ${name}: ${plain(value)}`],
   );
-  const shown = new Set([record.sourceLabel, record.targetLabel].map((label) => `${label} says: `));
-  // What QEMU said stands in a section of its own.
-  const details = outcome.details.filter((line) => ![...shown].some((who) => line.startsWith(who)));
-  return [
-    ...(explanation === undefined ? [] : [plain(explanation.what)]),
-    ...details.map(plain),
-    list.join('\n'),
-  ];
+  const statements = outcome.details.filter(
+    (line) => !isQuote(line, record) && line !== explanation?.meaning,
+  );
+  return [...statements.map(plain), list.join('\n')];
+}
+
+/** What QEMU said stands in a section of its own. */
+function isQuote(line: string, { sourceLabel, targetLabel }: RunRecord): boolean {
+  return [sourceLabel, targetLabel].some(
+    (label) =>
+      line.startsWith(`${label} says: `) ||
+      line.startsWith(`${label} refuses `) ||
+      line.startsWith(`On standard error of ${label}: `),
+  );
 }
 
 function sideText(side: FailureExplanation['side'], record: RunRecord): string {
@@ -98,19 +109,16 @@ function sideText(side: FailureExplanation['side'], record: RunRecord): string {
   }
 }
 
-function quotes(
-  { sourceLabel, targetLabel }: RunRecord,
-  { sourceError, targetError }: RunOutcome,
-  explanation: FailureExplanation | undefined,
-): readonly string[] {
-  const said = [
-    ...(sourceError === undefined ? [] : [`${sourceLabel}: ${sourceError}`]),
-    ...(targetError === undefined ? [] : [`${targetLabel}: ${targetError}`]),
-  ];
-  const more = (explanation?.quotes ?? []).filter((quote) => {
-    return ![sourceError, targetError].some((text) => text !== undefined && quote.includes(text));
-  });
-  return [...said, ...more].map(block);
+function quotes(record: RunRecord, outcome: RunOutcome): readonly string[] {
+  const { sourceLabel, targetLabel } = record;
+  const told = outcome.details.filter((line) => isQuote(line, record));
+  const said = (label: string, text: string | undefined): readonly string[] =>
+    text === undefined || told.some((line) => line.includes(text)) ? [] : [`${label}: ${text}`];
+  return [
+    ...told,
+    ...said(sourceLabel, outcome.sourceError),
+    ...said(targetLabel, outcome.targetError),
+  ].map(block);
 }
 
 function whereText({ sourceLabel, targetLabel }: RunRecord, outcome: RunOutcome): string {
@@ -134,16 +142,6 @@ function whereText({ sourceLabel, targetLabel }: RunRecord, outcome: RunOutcome)
     case 'unknown':
       return 'It is not known. Continue neither side before one of them is known not to run.';
   }
-}
-
-function nextSteps(
-  { nextStep }: RunOutcome,
-  explanation: FailureExplanation | undefined,
-): readonly string[] {
-  const steps = [nextStep, explanation?.nextStep].filter(
-    (text): text is string => text !== undefined && text !== '',
-  );
-  return [...new Set(steps)].map(plain);
 }
 
 function journalText(
