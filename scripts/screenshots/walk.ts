@@ -38,6 +38,7 @@ export const walk: readonly Stop[] = [
       await moveAway(page);
       await runCommand('QEMU Migration: Migrate to...');
       await answer(page, 'Which machine is to move?', 'sandbox-source');
+      await answer(page, 'By which method?', 'Pre-copy');
       await answer(page, 'Which QEMU takes the guest over?', 'sandbox-target');
       await question(page, 'How shall the guest travel?');
     },
@@ -47,7 +48,7 @@ export const walk: readonly Stop[] = [
     visit: async ({ page }) => {
       await answer(page, 'How shall the guest travel?', 'Passed descriptors');
       await answer(page, 'How fast may it go?', 'No limit for this run');
-      await row(page, 'guest has gone to the target').waitFor();
+      await row(page, 'gave its guest to sandbox-target').waitFor();
       await row(page, 'Migration').click();
       await message(page, 'The guest runs on');
     },

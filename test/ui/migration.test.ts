@@ -97,10 +97,11 @@ describe('a person migrates a guest', () => {
     await workbench.runCommand('QEMU Migration: Migrate to...');
     // With Enter alone where the first row is the one that is wanted.
     await answerWithEnter('Which machine is to move?');
+    await answerWithEnter('By which method?');
     await answerWithEnter('Which QEMU takes the guest over?');
     await answerWithEnter('How shall the guest travel?');
     await answer('How fast may it go?', 'No limit for this run');
-    await row('sandbox-source').filter({ hasText: 'guest has gone to the target' }).waitFor();
+    await row('sandbox-source').filter({ hasText: 'gave its guest to sandbox-target' }).waitFor();
     const message = workbench.page.locator('.notification-toast');
     await message.getByText(/The guest runs on sandbox-target/).waitFor();
     await message.getByText(/Quit sandbox-source soon, and never continue it/).waitFor();
@@ -136,7 +137,13 @@ describe('a person watches a migration that does not end, and cancels it', () =>
     await source.filter({ hasText: 'running' }).waitFor();
     await sandbox.source.waitForRounds(1);
     await workbench.runCommand('QEMU Migration: Migrate to...');
-    for (const question of ['Which machine', 'Which QEMU', 'How shall', 'How fast']) {
+    for (const question of [
+      'Which machine',
+      'By which method',
+      'Which QEMU',
+      'How shall',
+      'How fast',
+    ]) {
       await page.locator(`.quick-input-widget input[placeholder*="${question}"]`).waitFor();
       await page.keyboard.press('Enter');
     }
