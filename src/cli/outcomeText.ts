@@ -4,9 +4,22 @@ import { formatBytes, formatDurationMs } from '../migration/settings/units';
 
 /** An outcome for people. */
 export function outcomeLines(outcome: RunOutcome): string[] {
-  return [outcome.headline, ...outcome.details, ...figures(outcome), outcome.nextStep].filter(
+  const { headline, details, nextStep } = outcome;
+  return [headline, ...details, ...figures(outcome), nextStep, ...hints(outcome)].filter(
     (line) => line !== '',
   );
+}
+
+/** What of a refusal is an option of this program. */
+function hints({ obstacles = [], canBeForced }: RunOutcome): string[] {
+  return [
+    ...(obstacles.some(({ id }) => id === 'tcp-consent')
+      ? ['To agree to TCP without TLS for this run, add --allow-plain-tcp.']
+      : []),
+    ...(canBeForced === true
+      ? ['To go on all the same, add --force "REASON"; the reason is kept in the journal.']
+      : []),
+  ];
 }
 
 /** An outcome for programs. */

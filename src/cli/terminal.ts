@@ -46,14 +46,19 @@ export class Terminal {
     this.withoutProgress(() => this.write(this.stderr, `${printable(text)}\n`));
   }
 
-  /** Shows how it goes: on a terminal always the newest, else a line every few seconds. */
-  progress(text: string, now = Date.now()): void {
+  /**
+   * Shows how it goes: on a terminal always the newest, else a line every few seconds.
+   *
+   * @param atOnce something that must not be missed, such as who has the guest
+   */
+  progress(text: string, now = Date.now(), atOnce = false): void {
     if (this.stderr.isTTY === true) {
       this.shown = cut(printable(text).replaceAll('\n', ' '), this.columns - 1);
       this.write(this.stderr, `\r${this.shown}\u001b[K`);
       return;
     }
-    if (text === this.lastPlain || now - this.lastPlainAt < plainProgressIntervalMs) return;
+    const isEarly = now - this.lastPlainAt < plainProgressIntervalMs;
+    if (text === this.lastPlain || (isEarly && !atOnce)) return;
     this.lastPlain = text;
     this.lastPlainAt = now;
     this.note(text);

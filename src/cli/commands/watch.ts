@@ -7,7 +7,7 @@ import {
 import type { ConvergenceVerdict } from '../../migration/run/convergence';
 import { lampText, progressLine } from '../../migration/run/progressText';
 import { Runs, type Run } from '../../migration/run/runs';
-import type { RunOutcome, RunRecord } from '../../migration/run/types';
+import type { GuestOwner, RunOutcome, RunRecord } from '../../migration/run/types';
 import { explain, explanationText } from '../../migration/view/words';
 import type { MachineId, MachineSnapshot } from '../../vm/types';
 import { UsageError } from '../exitCodes';
@@ -41,6 +41,7 @@ export class Watch {
   private lines: Lines | undefined;
   private current: Run | undefined;
   private wantsCancel = false;
+  private toldOwner: GuestOwner = 'source';
   private toldVerdict = '';
   private toldHang = false;
 
@@ -120,7 +121,8 @@ export class Watch {
     const { owner } = progress;
     const labels = { source: sourceLabel, target: targetLabel };
     const lamp = owner === 'source' ? '' : ` · ${lampText(owner, labels)}`;
-    terminal.progress(`${progressLine(progress)}${lamp}`);
+    terminal.progress(`${progressLine(progress)}${lamp}`, Date.now(), owner !== this.toldOwner);
+    this.toldOwner = owner;
   }
 
   /** Once each time that the verdict, or what can be done, becomes another. */
@@ -192,7 +194,7 @@ export class Watch {
     } catch (error) {
       const why =
         error instanceof ControlRefusedError
-          ? `${error.message} ${error.nextStep}`
+          ? `${error.message} ${error.nextStep}`.trim()
           : explanationText(explain(error));
       terminal.note(`${word}: not done. ${why} The migration goes on.`);
     }

@@ -65,6 +65,8 @@ export function outcomeOfRefusal(
       headline: `The migration of ${label} was not started, nothing was changed.`,
       details: error.reasons,
       nextStep: error.nextStep,
+      ...(error.obstacles.length > 0 && { obstacles: error.obstacles }),
+      ...(error.canBeForced && { canBeForced: true }),
     };
   }
   const { headline, detail, nextStep } = explain(error);

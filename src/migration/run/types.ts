@@ -1,5 +1,6 @@
 import type { MachineId } from '../../vm/types';
 import type { ConvergenceVerdict } from './convergence';
+import type { Obstacle } from './obstacle';
 
 /**
  * How the bytes travel: one `socketpair` handed over with `getfd`, a UNIX socket in a directory of
@@ -164,6 +165,10 @@ export interface RunOutcome {
   readonly details: readonly string[];
   /** What to do now. */
   readonly nextStep: string;
+  /** For `refused`: what a check found, where one has refused. */
+  readonly obstacles?: readonly Obstacle[];
+  /** For `refused`: a reason in `MigrationRequest.force` is all that is missing. */
+  readonly canBeForced?: boolean;
 }
 
 /** One run from the moment it was accepted; kept as the last result after its end. */
