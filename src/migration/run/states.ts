@@ -72,14 +72,15 @@ export const states: Readonly<Record<RunPhase, StateRow>> = {
       ...settings,
       // The target of a cpr-transfer comes up only now.
       ...(['migrate-incoming', 'migrate-start-postcopy'] as const),
-      ...(['stop', 'migrate_cancel', 'yank'] as const),
+      // `cont` takes back a pause of ours when nobody watches any more.
+      ...(['stop', 'cont', 'migrate_cancel', 'yank'] as const),
     ],
     exits: ['held', 'switch-over', 'postcopy', 'interrupted', 'cancel', 'settle', 'needs-you'],
     owner: 'source',
   },
   held: {
     words: 'standing still before the switchover',
-    commands: ['migrate-set-parameters', 'migrate-continue', 'stop', 'migrate_cancel'],
+    commands: ['migrate-set-parameters', 'migrate-continue', 'stop', 'cont', 'migrate_cancel'],
     exits: ['transfer', 'switch-over', 'postcopy', 'interrupted', 'cancel', 'settle', 'needs-you'],
     owner: 'source',
   },
