@@ -89,6 +89,7 @@ export function contributionsOf(services: Services): readonly Contribution[] {
   const connectAnother = (): ReturnType<typeof connection.connect> => connection.connect({});
   const questions = new MigrationQuestions(registry, prompts, connectAnother, pairs);
   const reporter = new MigrationReporter(prompts, log, runDocuments);
+  const recovery = new RunRecovery(journals, runs, registry, reporter, prompts, log, drivers);
   const pairPicker = new PairPicker(registry, pairs, prompts);
   const pairQuestions = new PairQuestions(registry, pairs, prompts);
   const transfer = new PairedBackendTransfer(pairPicker, history, prompts);
@@ -115,6 +116,7 @@ export function contributionsOf(services: Services): readonly Contribution[] {
       pairs,
       preflight,
       runDocuments,
+      recovery,
     ),
     controls,
     new ConvergenceNotices(runs, commands, prompts, controls),
@@ -145,7 +147,7 @@ export function contributionsOf(services: Services): readonly Contribution[] {
     new ProfileSchemaDocument(),
     library,
     new ProfileDiagnostics(),
-    new RunRecovery(journals, runs, registry, reporter, prompts, log, drivers),
+    recovery,
     new HelpCommands(commands, provider, log),
     new SavedListProblems(registry, commands),
     new SavedListProblems(pairs, commands),

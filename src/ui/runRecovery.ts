@@ -57,6 +57,9 @@ export class RunRecovery implements Contribution {
     void this.look();
     return Disposable.from(
       workspace.onDidGrantWorkspaceTrust(() => void this.look()),
+      this.runs.onDidChange(({ journalId, outcome }) => {
+        if (journalId !== undefined && outcome?.kind === 'unknown') this.tried.add(journalId);
+      }),
       this.registry.onDidChange((change) => {
         if (change.kind === 'machine' && this.isUnexplained(change.change.id)) this.lookSoon();
       }),
@@ -87,15 +90,18 @@ export class RunRecovery implements Contribution {
     }
   }
 
+  /** Takes up a run once more whose end could not be found out. */
+  again(id: string): void {
+    this.tried.delete(id);
+    void this.look();
+  }
+
   private async takeUp(id: string): Promise<void> {
     if (this.disposed) return;
     this.tried.add(id);
     try {
       const run = await this.runs.recover(id, (socket) => this.registry.attach(socket));
-      void this.reporter.follow(run, () => {
-        this.tried.delete(id);
-        void this.look();
-      });
+      void this.reporter.follow(run, () => this.again(id));
     } catch (error) {
       // Another window was faster, as a rule.
       this.log.info(`Run ${id} was not taken up: ${explanationText(explain(error))}`);

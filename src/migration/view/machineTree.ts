@@ -1,6 +1,6 @@
 import type { MachineSnapshot, VmFacts } from '../../vm/types';
 import { readMigrationInfo, stageOf } from '../run/migrationInfo';
-import type { RunRecord } from '../run/types';
+import type { RunOutcome, RunRecord } from '../run/types';
 import { backendTransferNode } from './backendTransferNodes';
 import { capabilitiesNode } from './capabilityNodes';
 import type { MachineContext } from './context';
@@ -100,7 +100,9 @@ function lookOf(snapshot: MachineSnapshot, context: MachineContext): Look {
       };
     case 'lost':
       return {
-        description: `lost: ${closeText(state.reason)}`,
+        description: [...lampOfLost(snapshot, context), `lost: ${closeText(state.reason)}`].join(
+          ' · ',
+        ),
         explanation: 'It is connected again by itself when its socket answers.',
         icon: { codicon: 'debug-disconnect', color: 'problemsWarningIcon.foreground' },
         tags: [],
@@ -116,6 +118,20 @@ function lookOf(snapshot: MachineSnapshot, context: MachineContext): Look {
           }
         : readyLook(snapshot, facts, context);
   }
+}
+
+/** Who may run the guest matters most where one of the sides cannot be asked. */
+function lampOfLost(snapshot: MachineSnapshot, { run }: MachineContext): readonly string[] {
+  if (run === undefined) return [];
+  const lamp = lampOf(run, snapshot.id);
+  // What it has while nobody can ask it is not for us to say.
+  const isKnown = lamp.owner !== 'unknown' && lamp.owner !== 'neither-yet';
+  const matters = run.outcome === undefined || needsSomebody(run.outcome);
+  return matters && !isKnown ? [lampText(lamp)] : [];
+}
+
+function needsSomebody({ kind, owner }: RunOutcome): boolean {
+  return kind === 'unknown' && owner === 'unknown';
 }
 
 function readyLook(snapshot: MachineSnapshot, facts: VmFacts, context: MachineContext): Look {
@@ -198,7 +214,7 @@ function restingLook(
   const outcome = run?.outcome;
   if (run === undefined || outcome === undefined) return look;
   const version = `QEMU ${versionText(facts)}`;
-  if (outcome.owner === 'unknown' && outcome.kind === 'unknown') {
+  if (needsSomebody(outcome)) {
     const words = lampText(lampOf(run, snapshot.id));
     return {
       ...look,

@@ -37,7 +37,8 @@ export function verdictNode(verdict: ConvergenceVerdict, id: MachineId): ViewNod
   const ends = verdict.kind === 'converging';
   const children = ends ? [] : verdict.remedies.map((remedy) => remedyNode(remedy, id));
   return {
-    id: `vm:${id}/migration/verdict`,
+    // VS Code keeps a row closed that had nothing below it once; another verdict is another row.
+    id: `vm:${id}/migration/verdict/${verdict.kind}`,
     kind: 'verdict',
     machineId: id,
     label: ends ? 'Converging' : 'Not converging',

@@ -10,6 +10,7 @@ import type { Contribution } from '../contribution';
 import { CommandId, SettingId } from '../ids';
 import type { MigrationReporter, RunDetails } from '../migrationReporter';
 import type { Prompts } from '../prompts';
+import type { RunRecovery } from '../runRecovery';
 import { readSetting } from '../settings';
 import type { MigrationQuestions } from './migrationQuestions';
 import { methodRefusal } from './questions/methodQuestion';
@@ -28,6 +29,7 @@ export class MigrationCommands implements Contribution {
   private readonly pairs: Pick<Pairs, 'of' | 'set'>;
   private readonly preflight: Pick<PreflightList, 'mayStart'>;
   private readonly details: RunDetails;
+  private readonly recovery: Pick<RunRecovery, 'again'>;
 
   constructor(
     registry: MachineRegistry,
@@ -40,6 +42,7 @@ export class MigrationCommands implements Contribution {
     pairs: Pick<Pairs, 'of' | 'set'>,
     preflight: Pick<PreflightList, 'mayStart'>,
     details: RunDetails,
+    recovery: Pick<RunRecovery, 'again'>,
   ) {
     this.registry = registry;
     this.runs = runs;
@@ -51,6 +54,7 @@ export class MigrationCommands implements Contribution {
     this.pairs = pairs;
     this.preflight = preflight;
     this.details = details;
+    this.recovery = recovery;
   }
 
   register(): Disposable {
@@ -77,7 +81,10 @@ export class MigrationCommands implements Contribution {
     const request = await this.mayStart(asked);
     if (request === undefined) return;
     const run = this.runs.start(request);
-    void this.reporter.follow(run);
+    void this.reporter.follow(run, () => {
+      const { journalId } = run.record;
+      if (journalId !== undefined) this.recovery.again(journalId);
+    });
   }
 
   /** Warnings are said while nothing has begun. */

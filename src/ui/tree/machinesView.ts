@@ -1,5 +1,6 @@
 import { Disposable, l10n, TreeItemCheckboxState, type TreeView, window, workspace } from 'vscode';
 import type { Runs } from '../../migration/run/runs';
+import type { RunRecord } from '../../migration/run/types';
 import { isFiltering, type TreeFilter } from '../../migration/view/filter';
 import type { MachineRegistry } from '../../vm/registry';
 import type { MachineHandle, MachineId } from '../../vm/types';
@@ -30,6 +31,7 @@ export class MachinesView implements Contribution {
   private readonly watched = new Map<MachineId, { dispose(): void }>();
   private view: TreeView<NodeHandle> | undefined;
   private searched = false;
+  private readonly openedRuns = new Set<number>();
 
   constructor(
     registry: MachineRegistry,
@@ -77,6 +79,7 @@ export class MachinesView implements Contribution {
       view.onDidCollapseElement(({ element }) => this.provider.setOpen(element, false)),
       this.registry.onDidChange(refresh),
       this.runs.onDidChange(refresh),
+      this.runs.onDidChange((record) => void this.openRows(record)),
       this.provider.onDidChangeFilter(tell),
       this.provider.onDidUpdate(tell),
       workspace.onDidGrantWorkspaceTrust(tell),
@@ -96,6 +99,21 @@ export class MachinesView implements Contribution {
     const root = this.provider.rootOf(id);
     if (root === undefined || this.view?.visible !== true) return;
     await this.view.reveal(root, { select: true, focus: false, expand: true });
+  }
+
+  /** Opens the rows of a run when it begins: VS Code keeps a row closed that had nothing below it. */
+  private async openRows({ id, request, outcome }: RunRecord): Promise<void> {
+    if (outcome !== undefined || this.openedRuns.has(id)) return;
+    this.openedRuns.add(id);
+    this.provider.flush();
+    const root = this.provider.rootOf(request.source);
+    const rows = root === undefined ? [] : this.provider.getChildren(root);
+    const row = rows.find(({ nodeId }) => this.provider.node(nodeId)?.kind === 'migration');
+    if (row === undefined || this.view?.visible !== true) return;
+    // It may have gone away before VS Code came to it.
+    await Promise.resolve(
+      this.view.reveal(row, { select: false, focus: false, expand: true }),
+    ).catch(() => undefined);
   }
 
   private toggle(handle: NodeHandle, enabled: boolean): Promise<void> {

@@ -112,6 +112,15 @@ describe('a machine after a run', () => {
     }
   });
 
+  it('that is lost says who may run the guest where that is not known, or not yet', () => {
+    const lost = { state: { kind: 'lost', reason: { kind: 'peer-closed' } } } as const;
+    const describe = (run: RunRecord) =>
+      buildMachineNode({ ...machine('a'), ...lost }, { run }).description ?? '';
+    assert.match(describe(runOf({}, { kind: 'unknown', owner: 'unknown' })), /^guest: unknown/);
+    assert.match(describe(runOf({ owner: 'neither-yet' })), /^guest: on neither side yet · lost: /);
+    assert.match(describe(runOf({}, { owner: 'target' })), /^lost: /);
+  });
+
   it('that waited and failed is of no use any more; one that waits still is', () => {
     const tags = (status: string) =>
       buildMachineNode(machine('b', 'inmigrate', { status })).tags.includes('left-over');
