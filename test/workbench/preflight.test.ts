@@ -105,6 +105,16 @@ describe('the check before a migration', () => {
       return commands.executeCommand(CommandId.migrate, source.path);
     }
 
+    /** What it tells at its end must not come in the middle of the next test. */
+    async function untilTold(): Promise<void> {
+      await eventually(() => {
+        const texts = bench.prompts.messages.map(({ text }) => text);
+        assert.ok(
+          texts.some((text) => /^(The migration of web-1 was not started|The guest )/.test(text)),
+        );
+      });
+    }
+
     function runs(source: FakeQmpServer): number {
       return bench.access.runs.last(source.path) === undefined ? 0 : 1;
     }
@@ -169,6 +179,7 @@ describe('the check before a migration', () => {
       await eventually(() => assert.equal(runs(source), 1));
       const { request } = bench.access.runs.last(source.path) ?? assert.fail();
       assert.deepEqual(request.force, { reason: 'The lab says so' });
+      await untilTold();
     });
 
     it('overrules from the list as well, and only when a migration waits for it', async () => {
@@ -184,6 +195,7 @@ describe('the check before a migration', () => {
       bench.prompts.willPick('Go on in spite of it').willType('The lab says so');
       await asked;
       await eventually(() => assert.equal(runs(source), 1));
+      await untilTold();
     });
   });
 });
