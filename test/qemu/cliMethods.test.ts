@@ -19,6 +19,7 @@ import {
   type CliProcess,
 } from '../support/cliProcess';
 import { startCprPair } from '../support/cprPair';
+import { startInPlace } from '../support/inPlace';
 
 const helper = join(root, `native/fdpass/build/linux-${process.arch}/fdpass`);
 
@@ -285,12 +286,36 @@ describe('the command line and the ways to move a guest', () => {
     assert.match(listed.stdout, new RegExp(`was forced: ${reason}`));
   });
 
-  it('does not let QEMU execute anything without consent', async () => {
-    const source = await start('source');
-    const end = await run('migrate', '--method', 'cpr-exec', source.qmpSocket);
-    assert.equal(end.code, 4, end.stdout);
-    assert.match(end.stderr, /--allow-exec/);
-    assert.equal(await source.guestStatus(), 'running');
+  it('replaces QEMU in its process, and executes nothing without consent (cpr-exec)', async () => {
+    const place = await startInPlace();
+    try {
+      const { qemu, registry } = place;
+      await qemu.waitForRounds(1);
+      // The monitor has room for one.
+      registry.dispose();
+      const how = ['migrate', '--json', '--method', 'cpr-exec', qemu.qmpSocket];
+      const refused = await run(...how);
+      assert.equal(refused.code, 4, refused.stdout);
+      assert.match(refused.stdout, /--allow-exec/);
+
+      const nowhere = ['--exec-command', '--allow-exec', '--', '/nowhere/qemu', '--json'];
+      const missing = await run(...how, ...nowhere);
+      assert.equal(missing.code, 4, missing.stdout);
+      assert.match(missing.stdout, /\/nowhere\/qemu/);
+
+      const again = ['--exec-command', '--allow-exec', '--', ...qemu.commandLine];
+      for (const args of [['--allow-exec'], again]) {
+        const end = await run(...how, ...args);
+        assert.equal(end.code, 0, end.stdout + end.stderr);
+        assert.equal(documentOf(end)['owner'], 'target');
+        await qemu.waitForRounds(1);
+      }
+      const quit = await run('quit', qemu.qmpSocket);
+      assert.equal(quit.code, 4, quit.stdout);
+      assert.match(quit.stderr, /guest of vm runs/);
+    } finally {
+      await place.dispose();
+    }
   });
 });
 

@@ -136,6 +136,7 @@ export function outcomeOfFailedStart(start: FailedStart): RunOutcome {
       ...start.notPutBack,
     ],
     nextStep: `${nextSteps.join(' ')}${used}`.trim() || 'Mend the cause and try again.',
+    causeId: cause.id,
   };
 }
 
@@ -241,6 +242,7 @@ export function outcomeOfRun(run: EndedRun): RunOutcome {
       ...run.notPutBack,
     ],
     nextStep: nextStepOf(kind, verdict, labels, followed, cause),
+    ...(cause !== undefined && { causeId: cause.id }),
   };
 }
 

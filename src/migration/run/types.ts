@@ -165,6 +165,8 @@ export interface RunOutcome {
   readonly details: readonly string[];
   /** What to do now. */
   readonly nextStep: string;
+  /** What went wrong, by its name in the catalogue of failures; absent when nothing did. */
+  readonly causeId?: string | undefined;
   /** For `refused`: what a check found, where one has refused. */
   readonly obstacles?: readonly Obstacle[];
   /** For `refused`: a reason in `MigrationRequest.force` is all that is missing. */

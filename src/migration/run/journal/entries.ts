@@ -221,6 +221,7 @@ const outcomeShape = z.object({
   headline: z.string(),
   details: z.array(z.string()),
   nextStep: z.string(),
+  causeId: z.optional(z.string()),
 });
 
 const outcome = z.pipe(
