@@ -191,10 +191,14 @@ function refusedAfterMigration(
   last: PastRun | undefined,
   place: Place,
 ): GateVerdict {
-  if (place === 'file' && last?.file !== undefined) {
+  const isSave = last?.method === 'save' || last?.method === 'cpr-reboot';
+  if (last?.file !== undefined && isSave && (place === 'file' || place === 'here')) {
+    const { path } = last.file;
     return refused(
-      `The guest of ${label} is saved in ${last.file.path}: if it went on here, the file would be an old copy.`,
-      `Restore it from there, or discard it ("qemu-migration continue SOCKET --discard-saved ${last.file.path}"): that removes the file first.`,
+      place === 'file'
+        ? `The guest of ${label} is saved in ${path}: if it went on here, the file would be an old copy.`
+        : `The guest of ${label} was written to ${path}: if it went on here, that file would be an old copy.`,
+      `${place === 'file' ? 'Restore it from there, or discard it' : 'Discard the file'} ("qemu-migration continue SOCKET --discard-saved ${path}"): that removes the file, and then continues.`,
     );
   }
   return refused(

@@ -86,6 +86,12 @@ const continuing: readonly [string, GuestEvidence, boolean, RegExp][] = [
     false,
     /saved in \/x\/saved/,
   ],
+  [
+    'a guest whose file the disk did not confirm',
+    evidence(handedOver, { last: past('both', 'source', savedTo(true)) }),
+    false,
+    /written to \/x\/saved/,
+  ],
   ['a waiting target', evidence(answered('inmigrate')), false, /no guest in it/],
   ['a failed target', evidence(failedTarget), false, /no guest in it/],
   ['a running guest', evidence(answered('running')), false, /runs already/],
