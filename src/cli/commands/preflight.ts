@@ -75,7 +75,7 @@ function result(
             ];
       }),
       blocked
-        ? `This cannot be done like this: ${what}.`
+        ? blockedText(method, source, target)
         : `Nothing blocks ${what}${
             count('warns') === 0 ? '.' : `; ${count('warns')} to think about first.`
           }`,
@@ -108,7 +108,14 @@ function result(
   };
 }
 
-/** What is checked, as the beginning or the end of a sentence. */
+function blockedText(method: MethodName, source: MachineHandle, target: MachineHandle): string {
+  const [from, to] = [source.snapshot.label, target.snapshot.label];
+  return isOneSided(method)
+    ? `"${methodTitles[method]}" cannot be done with ${from} like this.`
+    : `${from} cannot be migrated to ${to} like this.`;
+}
+
+/** What is checked, as the end of a sentence. */
 function subjectOf(method: MethodName, source: MachineHandle, target: MachineHandle): string {
   const [from, to] = [source.snapshot.label, target.snapshot.label];
   if (isOneSided(method)) return `"${methodTitles[method]}" with ${from}`;
