@@ -41,7 +41,9 @@ export function plannedSettings(request: MigrationRequest, side: SideName): Plan
   if (!onSource) return { capabilities, parameters };
   if (options.xbzrle === true) capabilities['xbzrle'] = true;
   if (options.autoConverge === true) capabilities['auto-converge'] = true;
-  if (options.holdSwitchover === true) capabilities['pause-before-switchover'] = true;
+  // Over TCP the target is kept from starting by itself there; see `guardsSwitchover`.
+  const isGuarded = method === 'precopy' && request.transport === 'tcp';
+  if (options.holdSwitchover === true || isGuarded) capabilities['pause-before-switchover'] = true;
   if (options.dirtyLimitMegabytesPerSecond !== undefined) {
     capabilities['dirty-limit'] = true;
     parameters['vcpu-dirty-limit'] = options.dirtyLimitMegabytesPerSecond;

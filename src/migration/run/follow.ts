@@ -62,6 +62,11 @@ export interface FollowOptions {
   readonly earlier?: EarlierCourse;
   /** Stand still before the switchover until told to go on. */
   readonly holdSwitchover?: boolean;
+  /**
+   * Keep the target from starting by itself over the switchover, where the channel can break while
+   * both sides live on; it is continued once the source has given the guest away.
+   */
+  readonly guardSwitchover?: boolean;
   /** Start postcopy by itself after that pass over memory. */
   readonly postcopyAfterPass?: number | undefined;
   /** For a target that comes up only after the source began. */
@@ -99,6 +104,7 @@ export class Follower {
   private cancelSentAtMs: number | undefined;
   private tooLate = false;
   private postcopyStarted = false;
+  private released = false;
   private guestStayed: boolean;
   private arrivalError: unknown;
   private turn: Promise<unknown> = Promise.resolve();
@@ -261,7 +267,10 @@ export class Follower {
       case 'plan':
       case 'preflight':
       case 'prepare':
+        return undefined;
       case 'settle':
+        if (!this.guestStayed) await this.hold.keepTargetStopped(source);
+        return undefined;
       case 'needs-you':
       case 'ended':
         return undefined;
@@ -316,15 +325,23 @@ export class Follower {
   /** `pause-before-switchover` was on: here nothing is lost yet, whichever way it goes. */
   private async decideSwitchover(source: Answered): Promise<void> {
     const target = await this.target.look();
-    if (target.kind === 'gone') {
-      this.options.log('the target is gone before the switchover');
+    if (isUseless(target)) {
+      this.options.log('the target cannot take the guest any more');
       await this.cancelFor('target-gone', source, true);
-    } else if (this.options.holdSwitchover !== true) await this.releaseSwitchover();
+    } else if (this.options.holdSwitchover !== true || this.released) {
+      await this.releaseSwitchover();
+    }
   }
 
-  /** Lets a source that stands before the switchover go on. */
-  releaseSwitchover(): Promise<void> {
-    return this.send('migrate-continue', { state: 'pre-switchover' });
+  /** Lets a source that stands before the switchover go on, as soon as that is safe. */
+  async releaseSwitchover(): Promise<void> {
+    const { gate, guardSwitchover } = this.options;
+    this.released = true;
+    if (guardSwitchover === true && (await this.hold.takeTarget()) !== 'held') return;
+    const sent = this.send('migrate-continue', { state: 'pre-switchover' });
+    // From here on nothing may be undone, also when the source does not come to answer.
+    if (gate.state === 'held') gate.enter('switch-over');
+    await sent;
   }
 
   private async recoverPostcopy(): Promise<FollowEnd | undefined> {
@@ -394,7 +411,9 @@ export class Follower {
     // Whoever holds a side has to wait for the moment when it may be continued.
     const deadline = Date.now() + (this.hold.isTaken ? silenceMs : settleMs);
     for (;;) {
-      const [source, target] = await Promise.all([this.source.look(), this.target.look()]);
+      const source = await this.source.look();
+      if (end.kind === 'failed' && !this.guestStayed) await this.hold.keepTargetStopped(source);
+      const target = await this.target.look();
       if (!(await this.hold.release(source, target))) {
         if (isSettled(end, source, target, this.guestStayed)) return { source, target };
         if (Date.now() > deadline || this.options.detach.aborted) return { source, target };
@@ -425,6 +444,12 @@ export class Follower {
       this.options.detach.addEventListener('abort', done);
     });
   }
+}
+
+/** It is gone, or has failed: it can take nothing any more, and runs nothing. */
+function isUseless(target: SideView): boolean {
+  if (target.kind !== 'answered') return target.kind === 'gone';
+  return stageOf(target.migrationStatus) === 'failed' && !target.runState.running;
 }
 
 function hasLeft(status: string | undefined): boolean {

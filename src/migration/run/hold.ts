@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Gate, GuestCommand } from './gate';
 import type { SideName } from './journal/entries';
 import type { Recorder } from './journal/recorder';
@@ -35,6 +36,7 @@ export class Hold {
   private readonly target: Side;
   private readonly options: HoldOptions;
   private targetHeld: boolean;
+  private wasToldToStay = false;
   private sourceHeld: boolean;
   /** Whether the guest ran when it was last seen on the source, our own pause aside. */
   private guestRan: boolean;
@@ -84,6 +86,35 @@ export class Hold {
     // It had everything in that moment and is paused now; continued once the source is done.
     const hadAll = after.kind === 'answered' && after.runState.status !== 'inmigrate';
     return hadAll ? 'too-late' : 'held';
+  }
+
+  /** Right before the switchover: the target is to start on proof only. */
+  async takeTarget(): Promise<'held' | 'not-yet' | 'useless'> {
+    if (this.targetHeld) return 'held';
+    await this.note('target', 'taking', 'switchover');
+    const proof = Proof.holdTarget(await this.target.look());
+    if (proof === undefined || !(await this.send('stop', proof))) return 'not-yet';
+    this.targetHeld = true;
+    await this.note('target', 'taken', 'switchover');
+    return 'held';
+  }
+
+  /**
+   * The source took the guest back after it may have handed it over: the target is stopped before or
+   * right after it starts. One that stands still gets the word when it goes on. Never rejects.
+   */
+  async keepTargetStopped(source: SideView): Promise<void> {
+    if (this.wasToldToStay) return;
+    const proof = Proof.stopTarget(source);
+    if (proof === undefined || this.target.lastSeen().state.kind !== 'ready') return;
+    this.wasToldToStay = true;
+    this.targetHeld = false;
+    const done = this.send('stop', proof);
+    await Promise.race([done, sleep(200, undefined, { ref: false })]);
+    // A connection that broke just then must not cost the word.
+    void done.then((sent) => {
+      if (!sent) this.wasToldToStay = false;
+    });
   }
 
   private async holdSource(): Promise<'held' | 'not-yet'> {
@@ -136,8 +167,10 @@ export class Hold {
   private note(
     side: SideName,
     state: 'taking' | 'taken' | 'releasing' | 'released',
+    purpose?: 'switchover',
   ): Promise<void> {
-    return this.options.recorder.record({ kind: 'hold', side, state, guestRan: this.guestRan });
+    const { guestRan } = this;
+    return this.options.recorder.record({ kind: 'hold', side, state, guestRan, purpose });
   }
 
   private async send(command: GuestCommand, proof: Proof): Promise<boolean> {

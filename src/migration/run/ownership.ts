@@ -209,6 +209,18 @@ export class Proof {
     return waits ? new Proof('target', 'it waits, and is kept from starting by itself') : undefined;
   }
 
+  /**
+   * For `stop` on the target of a run that the source ended by taking the guest back: whatever the
+   * target has, and whenever it comes to it, it must not run.
+   */
+  static stopTarget(source: SideView): Proof | undefined {
+    if (source.kind !== 'answered' || !source.runState.running) return undefined;
+    const tookBack = ['ending', 'failed', 'cancelled'].includes(stageOf(source.migrationStatus));
+    return tookBack
+      ? new Proof('target', 'the source has taken the guest back and runs it')
+      : undefined;
+  }
+
   /** For `stop` on a source whose target cannot be asked, while nothing was handed over. */
   static holdSource(source: SideView): Proof | undefined {
     return source.kind === 'answered' && canBeCancelled(source)

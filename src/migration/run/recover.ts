@@ -25,7 +25,7 @@ import { recoverRestore, recoverSave } from './oneSided/recoverOneSided';
 import type { Wishes } from './runContext';
 import { controlsOf } from './runControls';
 import { StateReporter } from './stateReporter';
-import { isArriving, openChannel, prepareTarget, startIncoming } from './steps';
+import { guardsSwitchover, isArriving, openChannel, prepareTarget, startIncoming } from './steps';
 import type { RunOutcome, RunPhase, RunProgress } from './types';
 
 export interface RecoveryContext {
@@ -199,6 +199,7 @@ async function goOn(context: RecoveryContext, ending: Ending): Promise<RunOutcom
   const follower = new Follower(source, target, {
     ...{ gate, cancel: cancelling.signal, detach, report, log, recorder: journal },
     holdSwitchover: request.options?.holdSwitchover === true,
+    guardSwitchover: guardsSwitchover(request),
     arrival: arrivalOf(context, ending),
     recovery,
     earlier: {

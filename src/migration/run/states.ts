@@ -112,7 +112,8 @@ export const states: Readonly<Record<RunPhase, StateRow>> = {
   },
   settle: {
     words: 'settling',
-    commands: [...takingBack, 'cont', 'yank'],
+    // `stop`: a target that might start although the source took the guest back.
+    commands: [...takingBack, 'stop', 'cont', 'yank'],
     exits: ['needs-you', 'ended'],
     owner: 'unknown',
   },

@@ -25,6 +25,7 @@ import type { RunContext } from './runContext';
 import { controlsOf } from './runControls';
 import { StateReporter } from './stateReporter';
 import {
+  guardsSwitchover,
   isArriving,
   openChannel,
   prepareSource,
@@ -130,6 +131,7 @@ class Course {
     const follower = new Follower(sides.source, sides.target, {
       ...{ gate, cancel: context.cancel, detach: context.detach, report, log, recorder },
       holdSwitchover: options.holdSwitchover === true,
+      guardSwitchover: guardsSwitchover(request),
       postcopyAfterPass: methodOf(request) === 'postcopy' ? options.postcopyAfterPass : undefined,
       arrival,
       recovery,

@@ -124,6 +124,8 @@ export type JournalEntry =
       readonly state: 'taking' | 'taken' | 'releasing' | 'released';
       /** Whether the guest ran before. */
       readonly guestRan: boolean;
+      /** Absent: for a cancel. */
+      readonly purpose?: 'switchover' | undefined;
     }
   /** About to send `migrate_cancel`. */
   | { readonly kind: 'cancel'; readonly reason: 'asked-for' | 'target-gone' }
@@ -288,6 +290,7 @@ const entry = z.discriminatedUnion('kind', [
     side,
     state: z.enum(['taking', 'taken', 'releasing', 'released']),
     guestRan: z.boolean(),
+    purpose: z.optional(z.literal('switchover')),
   }),
   z.extend(bare('cancel'), { reason: z.enum(['asked-for', 'target-gone']) }),
   bare('continue-source'),

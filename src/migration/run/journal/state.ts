@@ -158,8 +158,8 @@ function applyHold(state: Mutable, entry: Extract<JournalEntry, { kind: 'hold' }
     case 'taking':
       // Asked for again, it may have been confirmed before.
       if (state.holds[side] === 'none') set('asked');
-      // Nothing is held but for that.
-      state.cancelAsked = true;
+      // Nothing is held but for that, or over a switchover.
+      if (entry.purpose === undefined) state.cancelAsked = true;
       state.guestRan = entry.guestRan;
       return;
     case 'taken':
