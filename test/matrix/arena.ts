@@ -28,6 +28,7 @@ const crawl = 256 * 1024;
 const postcopyCrawl = 4096;
 /** What stands between the two over TCP; the target listens at 127.0.0.1. */
 const proxyAddress = '127.0.0.2';
+const noPlace = { port: 0, connectTo: undefined } as const;
 
 /** The case cannot be tried: its phase was not reached. Tells of the arena, not of the product. */
 export class NotReachedError extends Error {
@@ -47,6 +48,7 @@ export class Arena {
   private readonly others: QemuProcess[] = [];
   private readonly removeDirectory: () => Promise<void>;
   private freezesAtStop = false;
+  private port = 0;
   private readonly frozen = new Set<SideName>();
 
   private constructor(
@@ -118,7 +120,7 @@ export class Arena {
 
   /** Begins the run and brings it to the phase of the case, or throws. @throws {NotReachedError} */
   async reach(): Promise<void> {
-    const { phase, breaking } = this.case;
+    const { phase, breaking, arm } = this.case;
     const breaksHelper = breaking === 'kill-helper' || breaking === 'pause-helper';
     const breaksChannel = breaking === 'cut-channel' || breaking === 'stall-channel';
     if (breaksHelper) this.helper = await standingHelper(this.directory);
@@ -128,11 +130,13 @@ export class Arena {
       await this.begin(order);
       return;
     }
+    if (arm.kind === 'restore') await this.saveFirst();
     if (this.crawls) await this.setSpeed(crawl);
     if (phase === 'postcopy') await this.setPostcopySpeed(postcopyCrawl);
     const stands = (phase === 'prepare' && !breaksHelper) || breaksChannel;
     if (this.waitsInTransfer) this.freeze('target');
-    await this.begin(order, stands ? '"kind":"migrate"' : undefined);
+    const lastStep = arm.kind === 'restore' ? 'incoming' : 'migrate';
+    await this.begin(order, stands ? `"kind":"${lastStep}"` : undefined);
     if (breaksHelper) {
       await this.need(
         'the helper is started',
@@ -253,8 +257,14 @@ export class Arena {
   }
 
   private get sides(): Pick<DriverOrder, 'source' | 'target' | 'targetArrives'> {
+    const { kind } = this.case.arm;
+    const [from, to] = [this.source.qmpSocket, this.target.qmpSocket];
+    if (kind !== 'two-sided') {
+      const only = kind === 'save' ? from : to;
+      return { source: only, target: only };
+    }
     return {
-      ...{ source: this.source.qmpSocket, target: this.target.qmpSocket },
+      ...{ source: from, target: to },
       targetArrives: this.case.arm.targetArrives === true,
     };
   }
@@ -273,13 +283,9 @@ export class Arena {
   private async place(breaksChannel: boolean): Promise<Place> {
     const isTcp = this.case.arm.transport === 'tcp';
     const port = isTcp ? await freePort() : 0;
+    this.port = port;
     const { directory } = this;
-    if (!isTcp || !breaksChannel) return { directory, port, connectTo: undefined };
-    this.proxy = await ChannelProxy.beforeTcp(
-      { host: proxyAddress, port },
-      { host: '127.0.0.1', port },
-    );
-    return { directory, port, connectTo: proxyAddress };
+    return { directory, port, connectTo: isTcp && breaksChannel ? proxyAddress : undefined };
   }
 
   /** The run is held before the switchover on its way to the phase. */
@@ -296,7 +302,8 @@ export class Arena {
 
   /** The transfer is to last until it is told to end. */
   private get crawls(): boolean {
-    const { phase } = this.case;
+    const { phase, arm } = this.case;
+    if (arm.kind === 'restore') return false;
     return phase !== 'prepare' && phase !== 'held' && !this.reachesByHold;
   }
 
@@ -313,7 +320,10 @@ export class Arena {
 
   /** At the moment when the target listens and the source has not connected. */
   private async standBetween(): Promise<void> {
-    if (this.proxy !== undefined) {
+    if (this.case.arm.transport === 'tcp') {
+      const { port } = this;
+      const target = { host: '127.0.0.1', port };
+      this.proxy = await ChannelProxy.beforeTcp({ host: proxyAddress, port }, target);
       this.driver.go();
       return;
     }
@@ -335,10 +345,27 @@ export class Arena {
       await sleep(150);
       return;
     }
-    await this.need('the source is active', () =>
-      this.seats.source.watcher.has('MIGRATION', 'active'),
-    );
+    if (this.case.arm.kind === 'restore') return;
+    await this.need('the source is active', () => this.driver.progress?.status === 'active');
     await sleep(150);
+  }
+
+  /** What there is to restore. Its QEMU stands, with a guest that must not run again. */
+  private async saveFirst(): Promise<void> {
+    const { qmpSocket } = this.source;
+    const { options } = this.orderOf({ ...noPlace, directory: this.directory });
+    const driver = await this.begin(
+      {
+        ...{ method: 'save', transport: 'unix', backendTransfer: 'as-is', maxBandwidth: '0' },
+        ...(options !== undefined && { options }),
+      },
+      undefined,
+      { source: qmpSocket, target: qmpSocket },
+    );
+    const outcome = await driver.untilOutcome(30_000);
+    if (outcome?.kind !== 'completed') {
+      throw new Error(`there is nothing to restore: ${outcome?.headline ?? ''}`);
+    }
   }
 
   private async untilHeld(): Promise<void> {
@@ -351,7 +378,9 @@ export class Arena {
       await this.untilHeld();
       this.freeze('target');
       this.driver.control({ id: 'release-switchover' });
-      await this.need('the switchover goes on', () => this.driver.phase !== 'held');
+      // The source may not answer from now on: all that it has to say waits behind the frozen target.
+      const { watcher } = this.seats.source;
+      await this.need('the switchover goes on', () => watcher.has('MIGRATION', 'device'));
     } else {
       await this.untilTransfer();
       this.freezesAtStop = true;
@@ -387,6 +416,9 @@ export class Arena {
 
   private isHandedOver(): boolean {
     const { source, target } = this.seats;
+    const { kind } = this.case.arm;
+    if (kind === 'restore') return target.watcher.last?.status === 'running';
+    if (kind === 'save') return source.watcher.last?.status === 'postmigrate';
     return (
       source.watcher.last?.status === 'postmigrate' && target.watcher.last?.status === 'running'
     );

@@ -22,6 +22,8 @@ export interface Machine {
 export interface Arm {
   readonly name: string;
   readonly method: MethodName;
+  /** `save`: no target takes part; `restore`: the source has saved its guest before. */
+  readonly kind: 'two-sided' | 'save' | 'restore';
   readonly transport: Transport;
   readonly versions: readonly QemuVersionName[];
   /** Those that it can be held in. */
@@ -42,6 +44,19 @@ export interface Arm {
    * `held`: it is frozen while the run stands before the switchover, and then that is released.
    */
   readonly switchOver: 'stop' | 'held';
+}
+
+/** Saving to a file begins with it. */
+const filesSince: readonly QemuVersionName[] = ['10.0', '11.1'];
+const ofSave: Arm['never'] = {
+  'switch-over': 'the devices are written within moments',
+  postcopy: 'a file asks for no pages',
+  held: 'a save that is to be held is refused',
+};
+
+/** Where a guest is saved. */
+export function stateFileIn(directory: string): string {
+  return join(directory, 'guest.state');
 }
 
 const inOneGo: Arm['never'] = { postcopy: 'the guest leaves in one go' };
@@ -71,15 +86,33 @@ export function cprSocketIn(directory: string): string {
 
 export const arms: readonly Arm[] = [
   {
-    ...{ name: 'precopy-fd', method: 'precopy', transport: 'fd', versions: qemuVersions },
+    ...{
+      name: 'precopy-fd',
+      method: 'precopy',
+      kind: 'two-sided',
+      transport: 'fd',
+      versions: qemuVersions,
+    },
     ...{ phases: allOfPrecopy, never: inOneGo, switchOver: 'stop' },
   },
   {
-    ...{ name: 'precopy-unix', method: 'precopy', transport: 'unix', versions: qemuVersions },
+    ...{
+      name: 'precopy-unix',
+      method: 'precopy',
+      kind: 'two-sided',
+      transport: 'unix',
+      versions: qemuVersions,
+    },
     ...{ phases: allOfPrecopy, never: inOneGo, switchOver: 'held' },
   },
   {
-    ...{ name: 'precopy-tcp', method: 'precopy', transport: 'tcp', versions: qemuVersions },
+    ...{
+      name: 'precopy-tcp',
+      method: 'precopy',
+      kind: 'two-sided',
+      transport: 'tcp',
+      versions: qemuVersions,
+    },
     ...{ phases: allOfPrecopy, never: inOneGo, switchOver: 'stop' },
     options: ({ port, connectTo }) => ({
       tcp: { listen: `127.0.0.1:${port}`, ...(connectTo !== undefined && { host: connectTo }) },
@@ -87,26 +120,56 @@ export const arms: readonly Arm[] = [
     }),
   },
   {
-    ...{ name: 'multifd', method: 'precopy', transport: 'unix', versions: qemuVersions },
+    ...{
+      name: 'multifd',
+      method: 'precopy',
+      kind: 'two-sided',
+      transport: 'unix',
+      versions: qemuVersions,
+    },
     ...{ phases: allOfPrecopy, never: inOneGo, switchOver: 'held' },
     options: () => ({ multifdChannels: 2 }),
   },
   {
     // Deltas are so small that all that is left at the switchover fits into the kernel's buffer.
-    ...{ name: 'xbzrle', method: 'precopy', transport: 'fd', versions: qemuVersions },
+    ...{
+      name: 'xbzrle',
+      method: 'precopy',
+      kind: 'two-sided',
+      transport: 'fd',
+      versions: qemuVersions,
+    },
     ...{ phases: allOfPrecopy, never: inOneGo, switchOver: 'held' },
     options: () => ({ xbzrle: true, autoConverge: true }),
   },
   {
-    ...{ name: 'postcopy-fd', method: 'postcopy', transport: 'fd', versions: qemuVersions },
+    ...{
+      name: 'postcopy-fd',
+      method: 'postcopy',
+      kind: 'two-sided',
+      transport: 'fd',
+      versions: qemuVersions,
+    },
     ...{ phases: [...allOfPrecopy, 'postcopy'], never: {}, switchOver: 'stop' },
   },
   {
-    ...{ name: 'postcopy-unix', method: 'postcopy', transport: 'unix', versions: qemuVersions },
+    ...{
+      name: 'postcopy-unix',
+      method: 'postcopy',
+      kind: 'two-sided',
+      transport: 'unix',
+      versions: qemuVersions,
+    },
     ...{ phases: [...allOfPrecopy, 'postcopy'], never: {}, switchOver: 'stop' },
   },
   {
-    ...{ name: 'shared-ram', method: 'shared-ram', transport: 'unix', versions: qemuVersions },
+    ...{
+      name: 'shared-ram',
+      method: 'shared-ram',
+      kind: 'two-sided',
+      transport: 'unix',
+      versions: qemuVersions,
+    },
     phases: ['prepare', 'held', 'switch-over', 'settle'],
     never: { ...inOneGo, transfer: 'it lasts for moments, as no memory is sent' },
     switchOver: 'held',
@@ -114,7 +177,7 @@ export const arms: readonly Arm[] = [
     cannot: { 'other-ram': 'both map one file, which has one size' },
   },
   {
-    ...{ name: 'cpr-transfer', method: 'cpr-transfer', transport: 'unix' },
+    ...{ name: 'cpr-transfer', method: 'cpr-transfer', kind: 'two-sided', transport: 'unix' },
     ...{ versions: ['10.0', '11.1'], phases: allOfPrecopy, never: inOneGo, switchOver: 'held' },
     options: ({ directory }) => ({ cprSocket: cprSocketIn(directory) }),
     qemu: memfdMemory,
@@ -123,5 +186,33 @@ export const arms: readonly Arm[] = [
       'cut-channel': 'the source connects in the moment when the target listens',
       'stall-channel': 'the source connects in the moment when the target listens',
     },
+  },
+  {
+    ...{ name: 'save', method: 'save', kind: 'save', transport: 'unix', versions: filesSince },
+    ...{ phases: ['prepare', 'transfer', 'settle'], never: ofSave, switchOver: 'stop' },
+    options: ({ directory }) => ({ file: { path: stateFileIn(directory) } }),
+  },
+  {
+    ...{ name: 'save-mapped', method: 'save', kind: 'save', transport: 'unix' },
+    ...{ versions: filesSince, phases: ['prepare', 'transfer', 'settle'], switchOver: 'stop' },
+    never: ofSave,
+    options: ({ directory }) => ({ file: { path: stateFileIn(directory), mappedRam: true } }),
+  },
+  {
+    ...{ name: 'cpr-reboot', method: 'cpr-reboot', kind: 'save', transport: 'unix' },
+    ...{ versions: filesSince, phases: ['prepare', 'transfer', 'settle'], switchOver: 'stop' },
+    never: ofSave,
+    options: ({ directory }) => ({ file: { path: stateFileIn(directory) } }),
+  },
+  {
+    ...{ name: 'restore', method: 'restore', kind: 'restore', transport: 'unix' },
+    ...{ versions: filesSince, phases: ['prepare', 'settle'], switchOver: 'stop' },
+    never: {
+      transfer: 'the file is read within moments',
+      held: 'the guest is in the file',
+      'switch-over': 'the guest is in the file',
+      postcopy: 'the guest is in the file',
+    },
+    options: ({ directory }) => ({ file: { path: stateFileIn(directory) } }),
   },
 ];

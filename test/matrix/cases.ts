@@ -1,14 +1,7 @@
 import type { QemuVersionName } from '../../scripts/lib/qemu';
 import { arms, type Arm } from './arms';
+import { expectationOf, type Expectation } from './expectations';
 import { breakings, phases, type Breaking, type Phase } from './names';
-
-/** Where the guest has to run in the end. */
-export type Expectation =
-  | { readonly guest: 'source' | 'target' | 'either' }
-  /** It cannot live on, for this reason, and the outcome has to say so. */
-  | { readonly guest: 'lost'; readonly why: string }
-  /** Both are possible, and whichever it is has to be told. */
-  | { readonly guest: 'either-or-lost'; readonly why: string };
 
 export interface Case {
   /** `precopy-fd 11.1 transfer kill-target` */
@@ -74,6 +67,8 @@ export function plan(filter: Filter = {}): Plan {
   return { cases: cases.filter((_, index) => index % step === 0), impossible };
 }
 
+const noTarget = 'no target takes part';
+
 /** Why this cannot be tried; `undefined`: it can. */
 function whyNot(arm: Arm, phase: Phase, breaking: Breaking): string | undefined {
   const cannot = arm.cannot?.[breaking];
@@ -81,10 +76,12 @@ function whyNot(arm: Arm, phase: Phase, breaking: Breaking): string | undefined 
   switch (breaking) {
     case 'kill-helper':
     case 'pause-helper':
+      if (arm.kind !== 'two-sided') return 'QEMU opens the file itself';
       if (arm.transport !== 'fd') return 'no helper takes part: the channel is a socket';
       return phase === 'prepare' ? undefined : 'the helper has ended before the transfer begins';
     case 'cut-channel':
     case 'stall-channel':
+      if (arm.kind !== 'two-sided') return 'the channel is a file';
       if (phase === 'prepare') return 'nothing is connected yet';
       if (phase === 'settle') return 'the channel is closed by then';
       return arm.transport === 'fd'
@@ -92,75 +89,23 @@ function whyNot(arm: Arm, phase: Phase, breaking: Breaking): string | undefined 
         : undefined;
     case 'other-device':
     case 'other-ram':
+      if (arm.kind !== 'two-sided') return 'the two QEMUs do not meet in this run';
       return phase === 'prepare' ? undefined : 'is so from the start: tried in prepare';
     case 'freeze-source':
     case 'freeze-target':
+      if (breaking === 'freeze-target' && arm.kind === 'save') return noTarget;
       return phase === 'settle' || phase === 'prepare'
         ? 'nothing is left to wait for that a pause does not show'
         : undefined;
-    case 'kill-source':
     case 'kill-target':
+    case 'pause-target':
+      return arm.kind === 'save' ? noTarget : undefined;
+    case 'kill-source':
     case 'kill-driver':
     case 'pause-source':
-    case 'pause-target':
     case 'pause-driver':
     case 'disk-full':
     case 'cancel':
       return undefined;
-  }
-}
-
-const onlyThere = 'some of it was in that process alone';
-const handedOver = 'a source that has handed over to postcopy does not take the guest back';
-const hangs = 'it hangs, and a person kills it in the end';
-
-/** What QEMU makes possible at best; see section 5.1 of the facts. */
-function expectationOf({ method }: Arm, phase: Phase, breaking: Breaking): Expectation {
-  const moved = phase === 'postcopy' || phase === 'settle';
-  switch (breaking) {
-    case 'kill-source':
-      if (phase === 'settle') return { guest: 'target' };
-      if (phase === 'postcopy') return { guest: 'lost', why: 'some pages were there alone' };
-      if (phase === 'switch-over') {
-        const why = 'it depends on whether all had been sent by then';
-        return { guest: 'either-or-lost', why };
-      }
-      return { guest: 'lost', why: onlyThere };
-    case 'kill-target':
-      if (method === 'postcopy' && phase === 'switch-over') {
-        return { guest: 'either-or-lost', why: handedOver };
-      }
-      return moved ? { guest: 'lost', why: onlyThere } : { guest: 'source' };
-    case 'kill-helper':
-    case 'other-device':
-    case 'other-ram':
-      return { guest: 'source' };
-    case 'pause-helper':
-      return { guest: 'either' };
-    case 'kill-driver':
-      if (phase === 'prepare') return { guest: 'source' };
-      return { guest: phase === 'held' ? 'either' : 'target' };
-    case 'pause-source':
-    case 'pause-target':
-    case 'stall-channel':
-      return { guest: moved ? 'target' : 'either' };
-    case 'pause-driver':
-    case 'disk-full':
-      return { guest: 'target' };
-    case 'freeze-source':
-      return { guest: phase === 'switch-over' ? 'either-or-lost' : 'lost', why: hangs };
-    case 'freeze-target':
-      if (moved) return { guest: 'lost', why: hangs };
-      if (method === 'postcopy' && phase === 'switch-over') {
-        return { guest: 'either-or-lost', why: handedOver };
-      }
-      return { guest: 'source' };
-    case 'cut-channel':
-      if (moved) return { guest: 'target' };
-      return { guest: phase === 'switch-over' ? 'either' : 'source' };
-    case 'cancel':
-      if (moved) return { guest: 'target' };
-      // Before the start it may come when "migrate" is on its way already.
-      return { guest: phase === 'switch-over' || phase === 'prepare' ? 'either' : 'source' };
   }
 }

@@ -4,14 +4,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { verifyGuestMemory, type QemuProcess } from '../../scripts/lib/qemu';
 import type { Arena } from './arena';
 import type { SideName } from './seats';
-import type { Expectation } from './cases';
+import { stateFileIn } from './arms';
+import type { Expectation, GuestPlace } from './expectations';
 import type { Course, Told } from './perform';
 import { overlaps } from './watcher';
 
 /** What became of the guest, and of the truth. */
 export interface Verdict {
-  /** Where it was seen to run in the end, from outside. */
-  readonly runsOn: SideName | 'both' | 'nowhere';
+  /** Where it was seen to run in the end, from outside; `file`: it could be restored from there. */
+  readonly runsOn: GuestPlace | 'both';
   /** Each a sentence; empty: nothing is wrong. */
   readonly violations: readonly string[];
 }
@@ -19,28 +20,42 @@ export interface Verdict {
 /** Looks at everything from outside: both QEMUs, their memory, the journal; and begins another run. */
 export async function judge(arena: Arena, course: Course): Promise<Verdict> {
   const violations: string[] = [];
-  const runsOn = await whereItRuns(arena);
-  for (const { from, to } of overlaps(arena.seats.source.watcher, arena.seats.target.watcher)) {
-    violations.push(`both ran the guest for ${(to - from).toFixed(1)} ms`);
-  }
+  const runsOn = await whereItRuns(arena, course);
   violations.push(...judgePlace(arena.case.expected, runsOn));
   violations.push(...judgeWords(arena, course, runsOn));
   violations.push(...(await judgeJournal(arena, course)));
-  if (runsOn === 'source' || runsOn === 'target') {
-    violations.push(...(await judgeLife(arena[runsOn])));
-    if (violations.length === 0) violations.push(...(await judgeNextRun(arena, runsOn)));
+  if (violations.length === 0) violations.push(...(await judgeGuest(arena, runsOn)));
+  for (const { from, to } of overlaps(arena.seats.source.watcher, arena.seats.target.watcher)) {
+    violations.push(`both ran the guest for ${(to - from).toFixed(1)} ms`);
   }
   return { runsOn, violations };
 }
 
-async function whereItRuns({ seats }: Arena): Promise<Verdict['runsOn']> {
+/** It lives, and another run of it is possible. */
+async function judgeGuest(arena: Arena, place: Verdict['runsOn']): Promise<readonly string[]> {
+  if (place === 'file') return judgeFile(arena);
+  if (place !== 'source' && place !== 'target') return [];
+  const dead = await judgeLife(arena[place]);
+  return dead.length > 0 ? dead : judgeNextRun(arena, place);
+}
+
+async function whereItRuns({ seats }: Arena, { last }: Course): Promise<Verdict['runsOn']> {
   // Whoever goes on after a SIGCONT needs a moment, and must not start a second copy then either.
   await sleep(400);
-  const [onSource, onTarget] = await Promise.all(
-    [seats.source, seats.target].map(async ({ qemu }) => (await statusOf(qemu)) === 'running'),
-  );
-  if (onSource === true) return onTarget === true ? 'both' : 'source';
-  return onTarget === true ? 'target' : 'nowhere';
+  const [onSource, onTarget] = await Promise.all([
+    runs(seats.source.qemu),
+    runs(seats.target.qemu),
+  ]);
+  if (onSource) return onTarget ? 'both' : 'source';
+  if (onTarget) return 'target';
+  return last?.owner === 'file' ? 'file' : 'nowhere';
+}
+
+/** A guest whose pages will never come is no guest, whatever its run state says. */
+async function runs(qemu: QemuProcess): Promise<boolean> {
+  if ((await statusOf(qemu)) !== 'running') return false;
+  const info = (await qemu.probe('query-migrate')) as { readonly status?: string };
+  return info.status !== 'postcopy-paused';
 }
 
 async function statusOf(qemu: QemuProcess): Promise<string> {
@@ -50,15 +65,7 @@ async function statusOf(qemu: QemuProcess): Promise<string> {
 
 function judgePlace({ guest }: Expectation, runsOn: Verdict['runsOn']): readonly string[] {
   if (runsOn === 'both') return ['both run the guest in the end'];
-  const allowed: Record<Expectation['guest'], readonly Verdict['runsOn'][]> = {
-    source: ['source'],
-    target: ['target'],
-    either: ['source', 'target'],
-    lost: ['nowhere'],
-    'either-or-lost': ['source', 'target', 'nowhere'],
-  };
-  if (allowed[guest].includes(runsOn)) return [];
-  return [`the guest runs ${runsOn === 'nowhere' ? '' : 'on '}${runsOn}, expected: ${guest}`];
+  return guest.includes(runsOn) ? [] : [`the guest is ${runsOn}, expected: ${guest.join(', ')}`];
 }
 
 /** Whether the words tell what is seen from outside. */
@@ -70,10 +77,7 @@ function judgeWords(
   if (last === undefined || first === undefined) return ['no outcome was told'];
   const violations: string[] = [];
   const { guest } = arena.case.expected;
-  if (
-    first.kind === 'unknown' &&
-    (guest === 'source' || guest === 'target' || guest === 'either')
-  ) {
+  if (first.kind === 'unknown' && !guest.includes('nowhere')) {
     violations.push(`said not to know, though it could: ${first.headline}`);
   }
   // What was said first may have been less, but nothing else.
@@ -91,6 +95,7 @@ function judgeOwner({ owner, guestRunning, headline }: Told, runsOn: Verdict['ru
     return owner === 'nobody' ? [] : [`the guest runs nowhere; ${told}`];
   }
   if (runsOn === 'both') return [];
+  if (runsOn === 'file') return owner === 'file' ? [] : [`the guest is in its file; ${told}`];
   if (owner !== runsOn) return [`the guest runs on ${runsOn}; ${told}`];
   return guestRunning === true ? [] : [`the guest runs; ${told}`];
 }
@@ -101,8 +106,8 @@ function judgeHeadline({ owner, headline }: Told): string[] {
     source: /source/,
     target: /target/,
     nobody: /lost|ended/,
-    unknown: /not known/,
-    file: /saved/,
+    unknown: /not known|DANGER/,
+    file: /guest\.state/,
     'neither-yet': /source|target/,
   };
   return says[owner].test(headline) ? [] : [`owner ${owner}, but the headline: "${headline}"`];
@@ -113,14 +118,12 @@ async function judgeJournal(
   { last }: Course,
 ): Promise<readonly string[]> {
   if (last === undefined) return [];
-  const runs = join(stateDirectory, 'runs');
-  const files = (await readdir(runs).catch(() => [])).filter((name) => name.endsWith('.jsonl'));
-  const [file] = files;
+  const file = await journalOf(stateDirectory, kase.arm.method);
   if (last.kind === 'refused') {
     return file === undefined ? [] : [`a refused run left a journal: ${file}`];
   }
   if (file === undefined) return ['there is no journal'];
-  const lines = (await readFile(join(runs, file), 'utf8')).trimEnd().split('\n');
+  const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
   const end = JSON.parse(lines.at(-1) ?? '{}') as {
     readonly kind?: string;
     readonly outcome?: { readonly kind: string; readonly owner: string };
@@ -138,6 +141,18 @@ async function judgeJournal(
     violations.push(`a channel's directory is left: ${channels.join(', ')}`);
   }
   return violations;
+}
+
+/** The one of the case's own run: a guest that is restored was saved before. */
+async function journalOf(stateDirectory: string, method: string): Promise<string | undefined> {
+  const runs = join(stateDirectory, 'runs');
+  for (const name of await readdir(runs).catch(() => [])) {
+    if (!name.endsWith('.jsonl')) continue;
+    const [begin = '{}'] = (await readFile(join(runs, name), 'utf8')).split('\n', 1);
+    const { request } = JSON.parse(begin) as { readonly request?: { readonly method?: string } };
+    if (request?.method === method) return join(runs, name);
+  }
+  return undefined;
 }
 
 async function judgeLife(qemu: QemuProcess): Promise<readonly string[]> {
@@ -166,4 +181,22 @@ async function judgeNextRun(arena: Arena, owner: SideName): Promise<readonly str
     return [`another run is not possible: ${headline} ${details.join(' ')}`];
   }
   return judgeLife(fresh);
+}
+
+/** It is whole: the guest runs again in a QEMU that waits. */
+async function judgeFile(arena: Arena): Promise<readonly string[]> {
+  const into = arena.case.arm.kind === 'save' ? arena.target : await arena.fresh();
+  const { qmpSocket } = into;
+  const driver = await arena.begin(
+    {
+      ...{ method: 'restore', transport: 'unix', backendTransfer: 'as-is' },
+      options: { file: { path: stateFileIn(arena.directory) } },
+    },
+    undefined,
+    { source: qmpSocket, target: qmpSocket },
+  );
+  const outcome = await driver.untilOutcome(30_000);
+  if (outcome?.kind === 'completed') return judgeLife(into);
+  const { headline, details } = outcome ?? { headline: 'no outcome', details: driver.told };
+  return [`it cannot be restored: ${headline} ${details.join(' ')}`];
 }

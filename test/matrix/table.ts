@@ -78,7 +78,7 @@ function describeLosses(results: readonly CaseResult[]): readonly string[] {
   );
   const whys = new Map<string, string[]>();
   for (const { case: kase } of lost) {
-    const why = 'why' in kase.expected ? kase.expected.why : 'unexpected';
+    const why = kase.expected.why ?? 'unexpected';
     const key = `${kase.phase} ${kase.breaking}: ${why}`;
     whys.set(key, [...(whys.get(key) ?? []), `${kase.arm.name} ${kase.version}`]);
   }

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'mocha';
 import { provisionQemu, qemuVersions } from '../../scripts/lib/qemu';
+import { Arena } from '../matrix/arena';
 import { arms } from '../matrix/arms';
 import { plan } from '../matrix/cases';
+import { judge } from '../matrix/judge';
 import { breakings } from '../matrix/names';
 import { runAll } from '../matrix/runAll';
 import type { CaseResult } from '../matrix/runCase';
@@ -25,6 +27,29 @@ describe('a migration that is broken (a sample of "npm run matrix")', () => {
 
   after(() => {
     process.stdout.write(`\n${printTable([...results.values()], plan().impossible)}\n`);
+  });
+
+  it('would notice two copies, and a wrong word', async () => {
+    // What nobody may ever do, done by hand: the source is continued while the target runs.
+    const [kase] = plan({ method: 'precopy-unix', version: '11.1', phase: 'prepare' }).cases;
+    assert.ok(kase !== undefined);
+    const arena = await Arena.open({ ...kase, breaking: 'cancel', phase: 'transfer' });
+    try {
+      await arena.reach();
+      await arena.release();
+      const outcome = await arena.driver.untilOutcome(20_000);
+      assert.equal(outcome?.kind, 'completed', outcome?.headline);
+      await arena.source.probe('cont');
+      const told = { ...outcome, owner: 'source' as const };
+      const course = { first: told, last: told, by: 'driver' as const };
+      const { runsOn, violations } = await judge(arena, course);
+      assert.equal(runsOn, 'both');
+      assert.match(violations.join('\n'), /both ran the guest for \d+.*ms/);
+      assert.match(violations.join('\n'), /owner source, but the headline/);
+      assert.match(violations.join('\n'), /the journal says/);
+    } finally {
+      await arena.close();
+    }
   });
 
   it('tries each way to migrate and each breaking, on every version', () => {

@@ -42,21 +42,18 @@ export async function recoverRestore(
   const { state, wishes } = context;
   const run = runOf(context, ending);
   const channel = channelOf(state);
-  if (!state.incomingSent) {
-    const error = state.cancelAsked ? undefined : new RunInterruptedError(state.driver);
+  const follower = new RestoreFollower(run);
+  const target = await run.side.look();
+  const isAsNew = target.kind === 'answered' && stageOf(target.migrationStatus) === 'none';
+  // What the target says counts more than a journal whose last entries may be missing.
+  if (isAsNew || (target.kind === 'gone' && !state.incomingSent)) {
+    follower.dispose();
+    const isCancel = state.cancelAsked && !state.incomingSent;
+    const error = isCancel ? undefined : new RunInterruptedError(state.driver);
     const outcome = await endFailedRestore(run, channel, { error, used: false, remarks: [] });
     return conclude(run, outcome);
   }
   run.gate.enter('transfer');
-  const follower = new RestoreFollower(run);
-  const target = await run.side.look();
-  if (target.kind === 'answered' && stageOf(target.migrationStatus) === 'none') {
-    // It was announced, and not sent: the target is as good as new.
-    follower.dispose();
-    const error = new RunInterruptedError(state.driver);
-    const outcome = await endFailedRestore(run, channel, { error, used: false, remarks: [] });
-    return conclude(run, outcome);
-  }
   return conclude(run, await endRestore(run, channel, await follower.follow(wishes), []));
 }
 

@@ -1,6 +1,5 @@
 import { FdPassError } from '../../../fdpass/errors';
 import type { Disposable } from '../../../qmp/emitter';
-import { QmpCommandError } from '../../../qmp/errors';
 import { untilReady } from '../../../vm/ready';
 import { channelsOf, openStateFile, type FileChannel } from '../../methods/stateFile';
 import { ControlRefusedError } from '../controls';
@@ -261,7 +260,8 @@ export async function endFailedRestore(
   run.gate.enter('settle');
   await untilReady(run.machine);
   await removeFdset(run, channel.fdset);
-  if (error instanceof QmpCommandError || !used) await unnoteRestore(run, channel.path);
+  // Refused, or never sent: a command whose reply alone is lost is followed.
+  await unnoteRestore(run, channel.path);
   const target = await run.side.look();
   const notPutBack = await run.borrowed.putBack('all');
   return notRestoredOutcome(factsOf(run, channel, [...remarks, ...notPutBack]), {
