@@ -27,6 +27,8 @@ const intervalMs = 200;
 const settleMs = 15_000;
 /** How long nobody may answer before we say that we cannot find out. */
 const silenceMs = 60_000;
+/** How long the guest stands still for a target that cannot be held before the switchover. */
+const unheldMs = 10_000;
 /** How long a cancel may be without effect before it is said to hang. */
 const cancelHangsMs = 5000;
 
@@ -105,6 +107,7 @@ export class Follower {
   private tooLate = false;
   private postcopyStarted = false;
   private released = false;
+  private unheldSinceMs: number | undefined;
   private guestStayed: boolean;
   private arrivalError: unknown;
   private turn: Promise<unknown> = Promise.resolve();
@@ -325,8 +328,9 @@ export class Follower {
   /** `pause-before-switchover` was on: here nothing is lost yet, whichever way it goes. */
   private async decideSwitchover(source: Answered): Promise<void> {
     const target = await this.target.look();
-    if (isUseless(target)) {
-      this.options.log('the target cannot take the guest any more');
+    const isLate = Date.now() - (this.unheldSinceMs ?? Infinity) > unheldMs;
+    if (isUseless(target) || isLate) {
+      this.options.log('the target cannot take the guest');
       await this.cancelFor('target-gone', source, true);
     } else if (this.options.holdSwitchover !== true || this.released) {
       await this.releaseSwitchover();
@@ -337,7 +341,10 @@ export class Follower {
   async releaseSwitchover(): Promise<void> {
     const { gate, guardSwitchover } = this.options;
     this.released = true;
-    if (guardSwitchover === true && (await this.hold.takeTarget()) !== 'held') return;
+    if (guardSwitchover === true && (await this.hold.takeTarget()) !== 'held') {
+      this.unheldSinceMs ??= Date.now();
+      return;
+    }
     const sent = this.send('migrate-continue', { state: 'pre-switchover' });
     // From here on nothing may be undone, also when the source does not come to answer.
     if (gate.state === 'held') gate.enter('switch-over');
