@@ -17,16 +17,11 @@ import {
 import type { PostcopyRecovery } from './postcopyRecovery';
 import { ProgressFigures } from './progressFigures';
 import { doesNotAnswer } from './progressText';
+import { patience as usualPatience, type Patience } from './patience';
 import { isSettled, type FollowEnd } from './settled';
 import { stateSeen } from './states';
 import type { RunProgress } from './types';
 
-/** How often both sides are asked while nothing is heard of them. */
-const intervalMs = 200;
-/** How long the target may take to settle after the source said that all is done. */
-const settleMs = 15_000;
-/** How long nobody may answer before we say that we cannot find out. */
-const silenceMs = 60_000;
 /** How long the guest stands still for a target that cannot be held before the switchover. */
 const unheldMs = 10_000;
 /** How long a cancel may be without effect before it is said to hang. */
@@ -74,6 +69,7 @@ export interface FollowOptions {
   /** For a target that comes up only after the source began. */
   readonly arrival?: Arrival | undefined;
   readonly recovery?: PostcopyRecovery | undefined;
+  readonly patience?: Patience | undefined;
 }
 
 /** As far as a run had come when its driver ended. */
@@ -101,6 +97,7 @@ export class Follower {
   private readonly options: FollowOptions;
   private readonly recorder: Recorder;
   private readonly figures: ProgressFigures;
+  private readonly patience: Patience;
   private lastAnswer: { readonly atMs: number; readonly view: Answered | undefined };
   private cancelReason: CancelReason | undefined;
   private cancelSentAtMs: number | undefined;
@@ -121,6 +118,7 @@ export class Follower {
     this.options = options;
     const { earlier, recorder = noRecorder, log, gate, arrival } = options;
     this.recorder = recorder;
+    this.patience = options.patience ?? usualPatience;
     this.figures = new ProgressFigures(source, target);
     this.lastAnswer = { atMs: Date.now(), view: undefined };
     const isUnheard = (): boolean => arrival !== undefined && !arrival.wasTold();
@@ -213,7 +211,7 @@ export class Follower {
     if (source.kind === 'gone') return { kind: 'source-gone' };
     if (source.kind === 'silent') {
       report({ note: doesNotAnswer(this.source.label), cancelHangs: this.cancelHangs() });
-      const isLost = Date.now() - this.lastAnswer.atMs > silenceMs;
+      const isLost = Date.now() - this.lastAnswer.atMs > this.patience.silenceMs;
       return isLost ? { kind: 'lost-sight' } : undefined;
     }
     this.lastAnswer = { atMs: Date.now(), view: source };
@@ -416,6 +414,7 @@ export class Follower {
   /** Waits until both sides say something final, or until waiting is of no use. */
   private async untilSettled(end: FollowEnd): Promise<Pick<Followed, 'source' | 'target'>> {
     // Whoever holds a side has to wait for the moment when it may be continued.
+    const { silenceMs, settleMs, intervalMs } = this.patience;
     const deadline = Date.now() + (this.hold.isTaken ? silenceMs : settleMs);
     for (;;) {
       const source = await this.source.look();
@@ -425,12 +424,12 @@ export class Follower {
         if (isSettled(end, source, target, this.guestStayed)) return { source, target };
         if (Date.now() > deadline || this.options.detach.aborted) return { source, target };
       }
-      await this.pause(50);
+      await this.pause(intervalMs / 4);
     }
   }
 
   /** Until something is heard of either side, or for a while. */
-  private pause(ms = intervalMs): Promise<void> {
+  private pause(ms = this.patience.intervalMs): Promise<void> {
     return new Promise((resolve) => {
       const done = (): void => {
         clearTimeout(timer);

@@ -3,9 +3,7 @@ import { isAlive, isSameProcess } from '../../vm/process';
 import type { MachineHandle, MachineSnapshot, QemuProcess } from '../../vm/types';
 import { readMigrationInfo, type MigrationInfo } from './migrationInfo';
 import type { SideView } from './ownership';
-
-/** How long one look waits for a monitor that may hang. */
-const patienceMs = 2000;
+import { patience } from './patience';
 
 type QemuKey = Pick<QemuProcess, 'pid' | 'startTicks'>;
 
@@ -15,12 +13,14 @@ export class Side {
   /** QEMU's last words, kept when it is gone. */
   info: MigrationInfo;
   private readonly process: QemuKey | undefined;
+  private readonly lookMs: number;
   private pending: Promise<unknown> | undefined;
   private quitSeen = false;
 
-  constructor(machine: MachineHandle, process: QemuKey | undefined) {
+  constructor(machine: MachineHandle, process: QemuKey | undefined, { lookMs } = patience) {
     this.machine = machine;
     this.process = process;
+    this.lookMs = lookMs;
     this.info = readMigrationInfo(machine.snapshot.facts?.migration ?? {});
   }
 
@@ -44,7 +44,7 @@ export class Side {
       .finally(() => {
         this.pending = undefined;
       });
-    const answered = await withPatience(this.pending);
+    const answered = await withPatience(this.pending, this.lookMs);
     const now = this.machine.snapshot;
     if (!answered || now.state.kind !== 'ready' || now.facts === undefined) {
       return this.lookAtProcess();
@@ -85,10 +85,10 @@ function isQuit(reason: CloseReason): boolean {
   return reason.kind === 'qemu-quit';
 }
 
-async function withPatience(answer: Promise<unknown>): Promise<boolean> {
+async function withPatience(answer: Promise<unknown>, ms: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const patience = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), patienceMs);
+    timer = setTimeout(() => resolve(false), ms);
   });
   try {
     return await Promise.race([answer.then(() => true), patience]);

@@ -2,9 +2,9 @@ import type { Channel } from '../methods/channel';
 import type { Gate } from './gate';
 import type { Recorder } from './journal/recorder';
 import type { Side } from './look';
+import { patience } from './patience';
 
 const attemptsAllowed = 5;
-const betweenMs = 1000;
 
 export interface PostcopyRecoveryOptions {
   readonly gate: Gate;
@@ -14,6 +14,8 @@ export interface PostcopyRecoveryOptions {
   readonly log: (line: string) => void;
   /** A new way for the rest of the memory. */
   readonly reopen: () => Promise<Channel>;
+  /** Between two attempts; milliseconds. */
+  readonly betweenMs?: number | undefined;
 }
 
 /**
@@ -48,7 +50,7 @@ export class PostcopyRecovery {
   async step(): Promise<'waiting' | 'tried' | 'given-up'> {
     if (this.byHand || Date.now() < this.nextMs) return 'waiting';
     if (this.attempts >= attemptsAllowed) return 'given-up';
-    this.nextMs = Date.now() + betweenMs;
+    this.nextMs = Date.now() + (this.options.betweenMs ?? patience.recoveryMs);
     this.attempts += 1;
     try {
       await this.recover();

@@ -2,6 +2,7 @@ import type { HelperLocation } from '../../fdpass/locate';
 import type { MachineHandle, MachineId } from '../../vm/types';
 import type { ControlRequest } from './controls';
 import type { Journals } from './journal/journals';
+import type { Patience } from './patience';
 import type { MigrationRequest, RunProgress } from './types';
 
 /** What every run is given, whatever its method. */
@@ -25,6 +26,8 @@ export interface RunContext {
   readonly wishes: Wishes;
   readonly report: (patch: Partial<RunProgress>) => void;
   readonly log: (line: string) => void;
+  /** Absent: the usual. */
+  readonly patience?: Patience | undefined;
 }
 
 /** The inbox of a run: controls wait here until its driver comes to them. */

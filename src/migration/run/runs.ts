@@ -12,6 +12,7 @@ import { runCprExec } from './oneSided/cprExec';
 import { runRestore } from './oneSided/restore';
 import { runSave } from './oneSided/save';
 import type { ControlHandler, RunContext } from './runContext';
+import type { Patience } from './patience';
 import { noProgress } from './progressText';
 import { recoverRun } from './recover';
 import type { MigrationRequest, RunOutcome, RunRecord } from './types';
@@ -39,6 +40,8 @@ export interface RunsOptions {
   /** Where runs are written down, so that another process can take them up; absent: nowhere. */
   readonly journals?: Journals;
   readonly log?: (line: string) => void;
+  /** How long a run that is begun here waits; absent: as long as is good for real QEMUs. */
+  readonly patience?: Patience;
 }
 
 /** Adds a machine to the list, connected if that can be done. */
@@ -81,6 +84,7 @@ export class Runs implements Disposable {
         machineAt: (id) => this.options.registry.get(id),
         journals: this.options.journals,
         log: (line) => this.options.log?.(line),
+        patience: this.options.patience,
       }),
     );
     return run;

@@ -82,8 +82,8 @@ export async function runTwoSided(context: RunContext): Promise<RunOutcome> {
   const evidence = await Evidence.begin(request, source.snapshot.process, process);
   states.onEnter((state) => evidence.enter(state));
   const sides = {
-    source: new Side(source, source.snapshot.process),
-    target: new Side(target, process),
+    source: new Side(source, source.snapshot.process, context.patience),
+    target: new Side(target, process, context.patience),
   };
   const course = new Course(context, {
     ...{ gate, sides, recorder: journal ?? noRecorder },
@@ -127,6 +127,7 @@ class Course {
     const recovery = new PostcopyRecovery({
       ...{ gate, ...sides, recorder, log },
       reopen: () => openChannel(context, recorder, gate),
+      betweenMs: context.patience?.recoveryMs,
     });
     const follower = new Follower(sides.source, sides.target, {
       ...{ gate, cancel: context.cancel, detach: context.detach, report, log, recorder },
@@ -135,6 +136,7 @@ class Course {
       postcopyAfterPass: methodOf(request) === 'postcopy' ? options.postcopyAfterPass : undefined,
       arrival,
       recovery,
+      patience: context.patience,
     });
     const ending = (): Ending => {
       const { channel } = this;
