@@ -343,6 +343,7 @@ export class Follower {
       this.unheldSinceMs ??= Date.now();
       return;
     }
+    this.hold.noteRelease();
     const sent = this.send('migrate-continue', { state: 'pre-switchover' });
     // From here on nothing may be undone, also when the source does not come to answer.
     if (gate.state === 'held') gate.enter('switch-over');

@@ -6,6 +6,9 @@ import type { Side } from './look';
 import { stageOf } from './migrationInfo';
 import { canBeCancelled, isRunning, Proof, type Answered, type SideView } from './ownership';
 
+/** Longer than a source that got `migrate-continue` still shows that it stands. */
+const releaseTakesMs = 5000;
+
 /** What an earlier driver of the run may have stopped. */
 export interface EarlierHold {
   readonly source: boolean;
@@ -40,6 +43,7 @@ export class Hold {
   private sourceHeld: boolean;
   /** Whether the guest ran when it was last seen on the source, our own pause aside. */
   private guestRan: boolean;
+  private releasedAtMs = -Infinity;
 
   constructor(source: Side, target: Side, options: HoldOptions, earlier?: EarlierHold) {
     this.source = source;
@@ -58,6 +62,11 @@ export class Hold {
   /** The source's guest is paused by us, and not by the migration. */
   get pausesSource(): boolean {
     return this.sourceHeld;
+  }
+
+  /** To be told before `migrate-continue` is sent. */
+  noteRelease(): void {
+    this.releasedAtMs = Date.now();
   }
 
   /** To be told each view of the source: a guest that its user paused is never continued here. */
@@ -122,8 +131,11 @@ export class Hold {
     await this.note('source', 'taking');
     const source = await this.source.look();
     if (source.kind !== 'answered' || !canBeCancelled(source)) return 'not-yet';
-    // The guest stands already, and nothing more of it is sent before `migrate-continue`.
-    if (stageOf(source.migrationStatus) === 'paused-before-switchover') return 'held';
+    // The guest stands already, and nothing more of it is sent before `migrate-continue`. Once that was
+    // sent the source still shows this for a moment, and all of a running guest may follow.
+    if (stageOf(source.migrationStatus) === 'paused-before-switchover') {
+      return Date.now() - this.releasedAtMs < releaseTakesMs ? 'not-yet' : 'held';
+    }
     const proof = Proof.holdSource(source);
     if (proof === undefined) return 'not-yet';
     this.options.log('the target does not answer: the guest is paused until the cancel is done');

@@ -141,6 +141,25 @@ describe('a run between QEMUs that behave oddly', () => {
     assert.ok(!source.commands.includes('migrate_cancel'));
   });
 
+  it('does not cancel in the moment of a switchover that it released, unless the target is held', async () => {
+    source.on('migrate', () => {
+      source.qemu.status = { status: 'finish-migrate', running: false };
+      source.setMigration({ status: 'pre-switchover' });
+      return {};
+    });
+    const run = runs.start(request);
+    await untilSent(source, 'migrate-continue');
+    // It shows what was before, and the target cannot be told to stay.
+    await registry.disconnect(target.path);
+    run.cancel();
+    await sleep(400);
+    assert.ok(!source.commands.includes('migrate_cancel'));
+    await registry.connect(target.path);
+    complete({ status: 'running', running: true });
+    const outcome = await run.outcome;
+    assert.deepEqual([outcome.kind, outcome.owner], ['too-late-to-cancel', 'target']);
+  });
+
   it('continues a target that it held, but not a guest that was paused before', async () => {
     for (const wasRunning of [true, false]) {
       if (!wasRunning) source.qemu.status = paused;

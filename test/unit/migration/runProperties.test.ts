@@ -261,6 +261,8 @@ function judge(outcome: RunOutcome, { model, log, faults }: Stage): string[] {
   };
   wrong.push(...log.filter((line) => line.startsWith('unexpected: from')));
   const { owner, guestRunning } = outcome;
+  // Nothing was begun, and what was seen then is all that it tells.
+  if (outcome.kind === 'refused') return wrong;
   if (owner === 'source' && (!model.sourceCan || model.targetRuns)) says('wrong owner');
   if (owner === 'target' && (!model.targetCan || model.sourceRuns)) says('wrong owner');
   if (owner === 'nobody' && (model.sourceCan || model.targetCan)) says('not lost');
