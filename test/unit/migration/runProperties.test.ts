@@ -12,7 +12,7 @@ import { FakeQmpServer } from '../../support/fakeQmpServer';
 import { PairModel, stepNames, type Delivery, type StepName } from '../../support/pairModel';
 
 /** `RUN_PROPERTIES=2000` for a long search, `RUN_SEED=...` to meet a failure again. */
-const numRuns = Number(process.env['RUN_PROPERTIES'] ?? 40);
+const numRuns = Number(process.env['RUN_PROPERTIES'] ?? 30);
 const seed = Number(process.env['RUN_SEED'] ?? Date.now() % 2 ** 31);
 
 /** Short, and long enough for a machine that has other work. */
