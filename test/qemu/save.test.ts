@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { temporaryDirectory } from '../../scripts/lib/processes';
 import {
@@ -363,6 +363,28 @@ for (const version of versions) {
       assert.deepEqual([cut.kind, cut.owner], ['failed', 'file']);
       assert.match(cut.nextStep, /Quit second/);
       assert.equal((await stat(file)).size, 3_000_000);
+    });
+
+    it('knows where it was restored although its note is gone, or it has another name', async () => {
+      const source = await startSource();
+      assert.equal((await save(source)).kind, 'completed');
+      await source.stop();
+      const [first, second] = [await startTarget({}, 'first'), await startTarget({}, 'second')];
+      const both = await Promise.all([
+        restore(first),
+        newRuns().start(request('restore', second)).outcome,
+      ]);
+      assert.deepEqual(both.map(({ kind }) => kind).sort(), ['completed', 'refused']);
+      const waiting = both[0].kind === 'refused' ? first : second;
+
+      const link = join(directory, 'latest');
+      await symlink(file, link);
+      const byLink = await restore(waiting, { options: { file: { path: link } } });
+      assert.match(byLink.details.join(' '), /was restored into, still has it/);
+      await rm(notePathOf(file));
+      const byNothing = await restore(waiting, { force: { reason: 'I want it' } });
+      assert.match(byNothing.details.join(' '), /was restored into, still has it/);
+      assert.equal(await waiting.guestStatus(), 'inmigrate');
     });
 
     it('lets the guest run on once its file is thrown away, and not before', async () => {

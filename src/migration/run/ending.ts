@@ -60,9 +60,8 @@ export async function endRun(
 }
 
 /** The last state, and the lamp with it. */
-function conclude({ gate, report, overridden = [], request }: Ending, end: RunOutcome): RunOutcome {
-  gate.enter(end.kind === 'unknown' ? 'needs-you' : 'ended');
-  report({ owner: end.owner });
+function conclude({ gate, overridden = [], request }: Ending, end: RunOutcome): RunOutcome {
+  gate.enter(end.kind === 'unknown' ? 'needs-you' : 'ended', end.owner);
   if (overridden.length === 0) return end;
   const reasons = overridden.map(({ reason }) => reason).join(' ');
   const told = `It was begun in spite of this: ${reasons} The reason given: ${request.force?.reason ?? ''}`;

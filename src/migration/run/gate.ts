@@ -4,7 +4,7 @@ import type { MachineHandle } from '../../vm/types';
 import type { SideName } from './journal/entries';
 import type { Proof } from './ownership';
 import { isAllowed, mayEnter, type RunCommand } from './states';
-import type { RunPhase } from './types';
+import type { GuestOwner, RunPhase } from './types';
 
 /** What starts or ends a guest: never without a proof. */
 export type GuestCommand = 'cont' | 'stop' | 'quit' | 'migrate_cancel' | 'yank';
@@ -26,7 +26,7 @@ export interface GateOptions {
   readonly sides: Readonly<Record<SideName, MachineHandle>>;
   readonly log: (line: string) => void;
   /** Told of each new state, for the journal and for who watches. */
-  readonly onState?: (state: RunPhase) => void;
+  readonly onState?: (state: RunPhase, owner: GuestOwner | undefined) => void;
 }
 
 /**
@@ -46,15 +46,19 @@ export class Gate {
     return this.current;
   }
 
-  /** Goes on to another state. A way that the table does not know is told to the log, and gone. */
-  enter(state: RunPhase): void {
+  /**
+   * Goes on to another state. A way that the table does not know is told to the log, and gone.
+   *
+   * @param owner who is proven to have the guest; absent: as the table says
+   */
+  enter(state: RunPhase, owner?: GuestOwner): void {
     if (state === this.current) return;
     if (!mayEnter(this.current, state)) {
       // What QEMU says is the truth; a table that is wrong must not hide it.
       this.options.log(`unexpected: from ${this.current} to ${state}`);
     }
     this.current = state;
-    this.options.onState?.(state);
+    this.options.onState?.(state, owner);
   }
 
   /**

@@ -15,7 +15,9 @@ import {
 import type { Driver, MachineIdentity } from './journal/entries';
 import type { Claim, Journals, ListedRun } from './journal/journals';
 import { identifyMachine, identityOf, isSameIdentity, isStillThere } from './journal/processes';
+import type { Lockable } from './journal/locks';
 import { Side } from './look';
+import { lockOfFile } from './oneSided/fileHistory';
 import { discardSaved } from './oneSided/savedGuest';
 import { readNote } from './oneSided/savedNote';
 import type { SideView } from './ownership';
@@ -153,7 +155,8 @@ export async function discardAndContinue(
   path: string,
   around: GateSurroundings,
 ): Promise<SideView> {
-  return claimed(machine, around, () => discardSaved(machine, path));
+  const lock = await lockOfFile(path);
+  return claimed(machine, around, () => discardSaved(machine, path), lock);
 }
 
 /** The one place where a person's `cont` and `quit` are sent. */
@@ -166,9 +169,14 @@ async function claimed<Result>(
   machine: MachineHandle,
   { journals }: GateSurroundings,
   act: (process: QemuProcess | undefined) => Promise<Result>,
+  besides?: Lockable,
 ): Promise<Result> {
   const process = await processOf(machine);
-  const claim: Claim | undefined = await journals?.claim(machine.snapshot, machine.snapshot);
+  const claim: Claim | undefined = await journals?.claim(
+    machine.snapshot,
+    machine.snapshot,
+    besides,
+  );
   try {
     return await act(process);
   } finally {

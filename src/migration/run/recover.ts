@@ -26,7 +26,7 @@ import type { Wishes } from './runContext';
 import { controlsOf } from './runControls';
 import { StateReporter } from './stateReporter';
 import { guardsSwitchover, isArriving, openChannel, prepareTarget, startIncoming } from './steps';
-import type { RunOutcome, RunPhase, RunProgress } from './types';
+import type { RunOutcome, RunProgress } from './types';
 
 export interface RecoveryContext {
   readonly journal: RunJournal;
@@ -80,8 +80,10 @@ async function recover(context: RecoveryContext): Promise<RunOutcome> {
     target.machine.snapshot.process,
   );
   states.onEnter((entered) => evidence.enter(entered));
-  const onState = (entered: RunPhase): void => states.enter(entered);
-  const gate = new Gate({ sides: machines, log, onState }, 'prepare');
+  const gate = new Gate(
+    { sides: machines, log, onState: (entered, owner) => states.enter(entered, owner) },
+    'prepare',
+  );
   const borrowed = new BorrowedSettings(machines, journal, state.loans, gate);
   const channel = channelOf(state.channel, machines);
   const { request } = begin;

@@ -22,9 +22,10 @@ export class StateReporter {
     this.listener = listener;
   }
 
-  enter(state: RunPhase): void {
+  /** @param proven who has the guest; absent: as the table of states says */
+  enter(state: RunPhase, proven?: GuestOwner): void {
     this.listener?.(state);
-    this.owner = ownerIn(state, this.owner);
+    this.owner = proven ?? ownerIn(state, this.owner);
     this.report({ phase: state, owner: this.owner });
     // The states before say nothing that other entries do not prove.
     if (state !== 'prepare') this.journal?.jot({ kind: 'phase', phase: state });

@@ -52,7 +52,7 @@ export async function runTwoSided(context: RunContext): Promise<RunOutcome> {
   const gate = new Gate({
     sides: { source, target },
     log,
-    onState: (state) => states.enter(state),
+    onState: (state, owner) => states.enter(state, owner),
   });
   const ranNow = (): boolean => source.snapshot.facts?.runState.running ?? false;
   try {
@@ -70,8 +70,9 @@ export async function runTwoSided(context: RunContext): Promise<RunOutcome> {
     journal = await claim?.begin({ request, guestRan: ranNow() });
   } catch (error) {
     await claim?.release();
-    gate.enter('ended');
-    return outcomeOfRefusal(error, { source, target });
+    const outcome = outcomeOfRefusal(error, { source, target });
+    gate.enter('ended', outcome.owner);
+    return outcome;
   }
   if (journal !== undefined) context.named?.(journal.run);
   states.recordIn(journal);

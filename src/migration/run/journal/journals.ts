@@ -20,7 +20,7 @@ import {
   UnfinishedRunError,
 } from './errors';
 import { realFiles, type JournalFiles } from './files';
-import { MachineLocks, type MachineLock } from './locks';
+import { MachineLocks, type Lockable, type MachineLock } from './locks';
 import { RunJournal } from './runJournal';
 import { stateOf, type Beginning, type JournalState } from './state';
 
@@ -96,17 +96,23 @@ export class Journals {
   /**
    * Takes both machines for one run.
    *
+   * @param besides what the run needs for itself as well
    * @throws {MachineDrivenError} another run has one of them
    * @throws {UnfinishedRunError} a run of one of them was left in the middle
    * @throws {JournalUnavailableError}
    */
-  async claim(source: MachineSnapshot, target: MachineSnapshot): Promise<Claim> {
+  async claim(
+    source: MachineSnapshot,
+    target: MachineSnapshot,
+    besides?: Lockable,
+  ): Promise<Claim> {
     const machines = {
       source: await identifyMachine(source),
       target: await identifyMachine(target),
     };
     const driver = await ourselves(this.program);
-    const locks = await this.lockAll([machines.source, machines.target], driver);
+    const wanted = [machines.source, machines.target, ...(besides === undefined ? [] : [besides])];
+    const locks = await this.lockAll(wanted, driver);
     const release = (): Promise<void> => releaseAll(locks);
     try {
       await this.failIfUnfinished([machines.source, machines.target]);
@@ -227,7 +233,7 @@ export class Journals {
   }
 
   private async lockAll(
-    machines: readonly MachineIdentity[],
+    machines: readonly Lockable[],
     driver: Driver,
   ): Promise<readonly MachineLock[]> {
     const taken: MachineLock[] = [];

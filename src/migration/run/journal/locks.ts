@@ -26,6 +26,9 @@ const recordShape = z.object({
   nonce: z.string().check(z.regex(/^[0-9a-f]+$/)),
 });
 
+/** What one driver at a time may have: a machine, or the file of a saved guest. */
+export type Lockable = Pick<MachineIdentity, 'key' | 'label'>;
+
 /** One machine is ours until this is released. */
 export interface MachineLock {
   release(): Promise<void>;
@@ -55,7 +58,7 @@ export class MachineLocks {
    *
    * @throws {MachineDrivenError} who has it
    */
-  async take(machine: MachineIdentity, driver: Driver): Promise<MachineLock> {
+  async take(machine: Lockable, driver: Driver): Promise<MachineLock> {
     await this.files.makeDirectory(this.directory);
     const { key, label } = machine;
     for (;;) {

@@ -14,7 +14,8 @@ import type { RunJournal } from '../journal/runJournal';
 import { Side } from '../look';
 import { outcomeOfRefusal } from '../outcome';
 import type { RunContext } from '../runContext';
-import type { MigrationRequest, RunOutcome, RunPhase, RunProgress } from '../types';
+import type { GuestOwner, MigrationRequest, RunOutcome, RunPhase, RunProgress } from '../types';
+import { lockOfFile } from './fileHistory';
 
 /** The user's cancel came before QEMU was asked to do anything that counts. */
 export class CancelledBeforeStart extends Error {
@@ -54,8 +55,8 @@ export function oneSided(parts: OneSidedParts): OneSided {
   const { machine, recorder = noRecorder, report, log, earlier } = parts;
   if (earlier !== undefined) return { ...parts, ...earlier, recorder };
   const sides = { source: machine, target: machine };
-  const onState = (phase: RunPhase): void => {
-    report({ phase });
+  const onState = (phase: RunPhase, owner: GuestOwner | undefined): void => {
+    report({ phase, ...(owner !== undefined && { owner }) });
     recorder.jot({ kind: 'phase', phase });
   };
   const gate = new Gate({ sides, log, onState }, 'preflight');
@@ -88,13 +89,16 @@ export async function runOneSided(
     report({ phase: 'preflight' });
     await machine.refresh();
     await machine.identify();
-    claim = await context.journals?.claim(machine.snapshot, machine.snapshot);
+    const { file } = request.options ?? {};
+    const lock = file === undefined ? undefined : await lockOfFile(file.path);
+    claim = await context.journals?.claim(machine.snapshot, machine.snapshot, lock);
     await check(context);
     journal = await claim?.begin({ request, guestRan: ranNow() });
   } catch (error) {
     await claim?.release();
-    report({ phase: 'ended' });
-    return outcomeOfRefusal(error, { source: machine, target: machine });
+    const outcome = outcomeOfRefusal(error, { source: machine, target: machine });
+    report({ phase: 'ended', owner: outcome.owner });
+    return outcome;
   }
   if (journal !== undefined) context.named?.(journal.run);
   const run = oneSided({
@@ -111,8 +115,8 @@ export async function runOneSided(
 
 /** The last state, and the lamp with it. */
 export function conclude({ gate, report }: OneSided, outcome: RunOutcome): RunOutcome {
-  gate.enter(outcome.kind === 'unknown' ? 'needs-you' : 'ended');
-  report({ owner: outcome.owner, note: undefined });
+  report({ note: undefined });
+  gate.enter(outcome.kind === 'unknown' ? 'needs-you' : 'ended', outcome.owner);
   return outcome;
 }
 

@@ -2,9 +2,11 @@ import type { VmFacts } from '../../../vm/types';
 import { formatBytes } from '../../settings/units';
 import { RunRefusedError } from '../checks';
 import { reasonProblem } from '../force';
+import { isSameIdentity } from '../journal/processes';
 import type { RunContext } from '../runContext';
 import type { MigrationRequest } from '../types';
 import { checkCommonly, helperReasons, refuse, type Reason } from './saveChecks';
+import { historyOf } from './fileHistory';
 import { askHolder, type HolderState } from './savedGuest';
 import { formatCapabilities, readNote, type Holder, type NoteReading } from './savedNote';
 import { readStateHeader, type StateHeader } from './stateHeader';
@@ -14,7 +16,9 @@ export interface SavedGuest {
   readonly path: string;
   readonly header: StateHeader;
   readonly note: NoteReading;
-  /** What the QEMU that saved it does now; absent without a note. */
+  /** Who saved it, by its note or by our journals. */
+  readonly saver?: Holder | undefined;
+  /** What the QEMU that saved it does now; absent where that is not known. */
   readonly source: HolderState | undefined;
   /** Those that it was restored into before, with what they do now. */
   readonly restores: readonly { readonly holder: Holder; readonly state: HolderState }[];
@@ -29,15 +33,20 @@ interface SavedReason extends Reason {
 export async function readSavedGuest(
   file: string,
   machineAt: RunContext['machineAt'],
+  journals?: RunContext['journals'],
 ): Promise<SavedGuest> {
   const [header, note] = await Promise.all([readStateHeader(file), readNote(file)]);
   const known = note.kind === 'read' ? note.note : undefined;
-  const source = known === undefined ? undefined : await askHolder(known.source, machineAt);
+  const history = await historyOf(file, journals);
+  const saver = known?.source ?? history.source;
+  const source = saver === undefined ? undefined : await askHolder(saver, machineAt);
+  const noted = known?.restores ?? [];
+  const told = history.restores.filter((one) => !noted.some((other) => isSameHolder(one, other)));
   const restores: { holder: Holder; state: HolderState }[] = [];
-  for (const holder of known?.restores ?? []) {
+  for (const holder of [...noted, ...told]) {
     restores.push({ holder, state: await askHolder(holder, machineAt) });
   }
-  return { path: file, header, note, source, restores };
+  return { path: file, header, note, saver, source, restores };
 }
 
 /**
@@ -46,7 +55,7 @@ export async function readSavedGuest(
  * @throws {RunRefusedError}
  */
 export async function checkRestore(context: RunContext): Promise<SavedGuest> {
-  const { request, target, machineAt } = context;
+  const { request, target, machineAt, journals } = context;
   const file = request.options?.file;
   if (file === undefined) {
     const reason = 'It is not told which file to restore.';
@@ -54,7 +63,7 @@ export async function checkRestore(context: RunContext): Promise<SavedGuest> {
   }
   await checkCommonly(context);
   const { facts, label } = target.snapshot;
-  const saved = await readSavedGuest(file.path, machineAt);
+  const saved = await readSavedGuest(file.path, machineAt, journals);
   const found = facts === undefined ? [] : savedReasons(saved, label, facts, request);
   if (file.passDescriptor === true) found.push(...(await helperReasons(context)));
   const isForced = request.force !== undefined && reasonProblem(request.force.reason) === undefined;
@@ -106,15 +115,17 @@ export function savedReasons(
 }
 
 /** What would, or could, make two copies of the guest, or run it on with disks that went on. */
-function copyReasons({ path: file, note, source, restores }: SavedGuest): SavedReason[] {
+function copyReasons(guest: SavedGuest): SavedReason[] {
+  const { path: file, note, source, restores } = guest;
   const found: SavedReason[] = [];
   const known = note.kind === 'read' ? note.note : undefined;
+  const saver = guest.saver ?? known?.source;
   if (known?.state === 'stale') {
     const reason = `${file} is older than its guest, which was continued after it was saved.`;
     found.push({ reason, nextStep: 'Save the guest again; its disks went on without this file.' });
   }
-  if (known !== undefined && source !== undefined) {
-    found.push(...holderReasons(known.source, source, 'was saved from'));
+  if (saver !== undefined && source !== undefined) {
+    found.push(...holderReasons(saver, source, 'was saved from'));
   }
   for (const { holder, state } of restores) {
     const running = holderReasons(holder, state, 'was restored into');
@@ -125,6 +136,11 @@ function copyReasons({ path: file, note, source, restores }: SavedGuest): SavedR
     found.push({ reason, nextStep, forceable: true });
   }
   return found;
+}
+
+function isSameHolder(a: Holder, b: Holder): boolean {
+  if (a.process === undefined || b.process === undefined) return a.socket === b.socket;
+  return isSameIdentity(a.process, b.process);
 }
 
 function holderReasons({ label, process }: Holder, state: HolderState, how: string): SavedReason[] {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as z from 'zod/mini';
 import { parseJson, type JsonValue } from '../../../qmp/json';
@@ -67,6 +67,11 @@ export function notePathOf(file: string): string {
   return `${file}.qemu-migration.json`;
 }
 
+/** The same for a file that is reached by a symbolic link. */
+async function noteOf(file: string): Promise<string> {
+  return notePathOf(await realpath(file).catch(() => file));
+}
+
 const integer = z.pipe(
   z.union([z.int(), z.bigint()]),
   z.transform((value: number | bigint) => BigInt(value)),
@@ -120,8 +125,8 @@ export function parseNote(text: string): Extract<NoteReading, { kind: 'read' | '
 
 /** The note beside a file, compared with the file. Never rejects. */
 export async function readNote(file: string): Promise<NoteReading> {
-  const place = notePathOf(file);
   try {
+    const place = await noteOf(file);
     const { size } = await stat(place);
     if (size > mostBytes) return { kind: 'damaged', reason: `it has ${size} bytes` };
     const read = parseNote(await readFile(place, 'utf8'));
@@ -144,7 +149,7 @@ export async function readNote(file: string): Promise<NoteReading> {
 
 /** Puts the note beside the file, whole or not at all, mode 0600, and on disk when it resolves. */
 export async function writeNote(file: string, note: SavedNote): Promise<void> {
-  const place = notePathOf(file);
+  const place = await noteOf(file);
   const draft = `${place}.${randomBytes(6).toString('hex')}`;
   const handle = await open(draft, 'wx', 0o600);
   try {
