@@ -48,6 +48,7 @@ export class Arena {
   private readonly others: QemuProcess[] = [];
   private readonly removeDirectory: () => Promise<void>;
   private freezesAtStop = false;
+  private freezesDriverAtStop: boolean;
   private port = 0;
   private readonly frozen = new Set<SideName>();
 
@@ -61,8 +62,11 @@ export class Arena {
     this.stateDirectory = join(directory.path, 'state');
     this.removeDirectory = directory.remove;
     this.seats = seats;
+    this.freezesDriverAtStop = kase.arm.kind === 'exec' && kase.phase === 'settle';
     seats.source.watcher.onEvent(({ name }) => {
-      if (this.freezesAtStop && name === 'STOP') this.freeze('target');
+      if (name !== 'STOP') return;
+      if (this.freezesAtStop) this.freeze('target');
+      if (this.freezesDriverAtStop) this.current?.kill('SIGSTOP');
     });
   }
 
@@ -260,7 +264,7 @@ export class Arena {
     const { kind } = this.case.arm;
     const [from, to] = [this.source.qmpSocket, this.target.qmpSocket];
     if (kind !== 'two-sided') {
-      const only = kind === 'save' ? from : to;
+      const only = kind === 'restore' ? to : from;
       return { source: only, target: only };
     }
     return {
@@ -303,7 +307,7 @@ export class Arena {
   /** The transfer is to last until it is told to end. */
   private get crawls(): boolean {
     const { phase, arm } = this.case;
-    if (arm.kind === 'restore') return false;
+    if (arm.kind === 'restore' || arm.kind === 'exec') return false;
     return phase !== 'prepare' && phase !== 'held' && !this.reachesByHold;
   }
 
@@ -400,12 +404,13 @@ export class Arena {
       await this.untilSwitchOver();
       this.driver.kill('SIGSTOP');
       this.thaw('target');
-    } else {
+    } else if (this.case.arm.kind !== 'exec') {
       await this.untilTransfer();
       this.driver.kill('SIGSTOP');
       await this.setSpeed(0);
     }
     await this.need('the guest is on the target', () => this.isHandedOver());
+    this.freezesDriverAtStop = false;
   }
 
   private async untilPostcopy(): Promise<void> {
@@ -418,6 +423,7 @@ export class Arena {
     const { source, target } = this.seats;
     const { kind } = this.case.arm;
     if (kind === 'restore') return target.watcher.last?.status === 'running';
+    if (kind === 'exec') return source.watcher.has('STOP') && source.watcher.runsSince('STOP');
     if (kind === 'save') return source.watcher.last?.status === 'postmigrate';
     return (
       source.watcher.last?.status === 'postmigrate' && target.watcher.last?.status === 'running'

@@ -22,8 +22,11 @@ export interface Machine {
 export interface Arm {
   readonly name: string;
   readonly method: MethodName;
-  /** `save`: no target takes part; `restore`: the source has saved its guest before. */
-  readonly kind: 'two-sided' | 'save' | 'restore';
+  /**
+   * `save`: no target takes part; `restore`: the source has saved its guest before; `exec`: the source
+   * is replaced in its process.
+   */
+  readonly kind: 'two-sided' | 'save' | 'restore' | 'exec';
   readonly transport: Transport;
   readonly versions: readonly QemuVersionName[];
   /** Those that it can be held in. */
@@ -214,5 +217,16 @@ export const arms: readonly Arm[] = [
       postcopy: 'the guest is in the file',
     },
     options: ({ directory }) => ({ file: { path: stateFileIn(directory) } }),
+  },
+  {
+    ...{ name: 'cpr-exec', method: 'cpr-exec', kind: 'exec', transport: 'unix' },
+    ...{ versions: ['11.1'], phases: ['prepare', 'settle'], switchOver: 'stop' },
+    never: {
+      transfer: 'it lasts for moments, as no memory is sent',
+      held: 'there is nobody to hand over to',
+      'switch-over': 'it lasts for moments, as no memory is sent',
+      postcopy: 'there is nobody to ask for pages',
+    },
+    qemu: memfdMemory,
   },
 ];

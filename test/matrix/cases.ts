@@ -93,13 +93,15 @@ function whyNot(arm: Arm, phase: Phase, breaking: Breaking): string | undefined 
       return phase === 'prepare' ? undefined : 'is so from the start: tried in prepare';
     case 'freeze-source':
     case 'freeze-target':
-      if (breaking === 'freeze-target' && arm.kind === 'save') return noTarget;
+      if (breaking === 'freeze-target' && (arm.kind === 'save' || arm.kind === 'exec')) {
+        return noTarget;
+      }
       return phase === 'settle' || phase === 'prepare'
         ? 'nothing is left to wait for that a pause does not show'
         : undefined;
     case 'kill-target':
     case 'pause-target':
-      return arm.kind === 'save' ? noTarget : undefined;
+      return arm.kind === 'save' || arm.kind === 'exec' ? noTarget : undefined;
     case 'kill-source':
     case 'kill-driver':
     case 'pause-source':

@@ -9,6 +9,8 @@ export interface Expectation {
   readonly guest: readonly GuestPlace[];
   /** Why it may not live on, as QEMU is made; there if and only if `nowhere` is among them. */
   readonly why?: string;
+  /** Why it may be said at first that nobody knows, though the guest lives. */
+  readonly mayNotKnow?: string;
 }
 
 const onlyThere = 'some of it was in that process alone';
@@ -25,6 +27,9 @@ export function expectationOf(arm: Arm, phase: Phase, breaking: Breaking): Expec
       return ofSave(phase, breaking);
     case 'restore':
       return ofRestore(phase, breaking);
+    case 'exec':
+      // It stays in its process, whatever program that runs.
+      return breaking === 'kill-source' ? lost(onlyThere) : at('source');
   }
 }
 
@@ -36,7 +41,7 @@ function lost(why: string, ...guest: readonly GuestPlace[]): Expectation {
   return { guest: [...guest, 'nowhere'], why };
 }
 
-function ofTwoSides({ method }: Arm, phase: Phase, breaking: Breaking): Expectation {
+function ofTwoSides({ method, name }: Arm, phase: Phase, breaking: Breaking): Expectation {
   const moved = phase === 'postcopy' || phase === 'settle';
   const switching = phase === 'switch-over';
   switch (breaking) {
@@ -71,6 +76,9 @@ function ofTwoSides({ method }: Arm, phase: Phase, breaking: Breaking): Expectat
       if (moved) return at('target');
       // The source says that it goes on with postcopy, whether the target was ready for it or not.
       if (switching && method === 'postcopy') return lost(handedOver, 'source', 'target');
+      if (switching && name === 'multifd') {
+        return { ...at('source', 'target'), mayNotKnow: 'the target hangs: it waits for data' };
+      }
       return switching ? at('source', 'target') : at('source');
     case 'cancel':
       if (moved) return at('target');

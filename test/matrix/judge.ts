@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { verifyGuestMemory, type QemuProcess } from '../../scripts/lib/qemu';
 import type { Arena } from './arena';
 import type { SideName } from './seats';
-import { stateFileIn } from './arms';
+import { stateFileIn, type Arm } from './arms';
 import type { Expectation, GuestPlace } from './expectations';
 import type { Course, Told } from './perform';
 import { overlaps } from './watcher';
@@ -76,14 +76,22 @@ function judgeWords(
 ): readonly string[] {
   if (last === undefined || first === undefined) return ['no outcome was told'];
   const violations: string[] = [];
-  const { guest } = arena.case.expected;
-  if (first.kind === 'unknown' && !guest.includes('nowhere')) {
+  const { guest, mayNotKnow } = arena.case.expected;
+  const canKnow = !guest.includes('nowhere') && mayNotKnow === undefined;
+  if (first.kind === 'unknown' && canKnow) {
     violations.push(`said not to know, though it could: ${first.headline}`);
   }
   // What was said first may have been less, but nothing else.
   const said = first === last ? [last] : [first, last];
-  for (const told of said) violations.push(...judgeOwner(told, runsOn));
-  if (last.kind !== 'refused') violations.push(...judgeHeadline(last));
+  // The new program in the old process counts as the target.
+  const isInPlace = arena.case.arm.kind === 'exec';
+  for (const told of said) {
+    const owner = isInPlace && told.owner === 'target' ? 'source' : told.owner;
+    violations.push(...judgeOwner({ ...told, owner }, runsOn));
+  }
+  if (last.kind !== 'refused') {
+    violations.push(...judgeHeadline(last, arena.case.arm));
+  }
   if (last.nextStep === '') violations.push('no next step was told');
   return violations;
 }
@@ -101,10 +109,10 @@ function judgeOwner({ owner, guestRunning, headline }: Told, runsOn: Verdict['ru
 }
 
 /** It names the side, or says why there is none. */
-function judgeHeadline({ owner, headline }: Told): string[] {
+function judgeHeadline({ owner, headline }: Told, arm: Arm): string[] {
   const says: Record<Told['owner'], RegExp> = {
     source: /source/,
-    target: /target/,
+    target: arm.kind === 'exec' ? /source/ : /target/,
     nobody: /lost|ended/,
     unknown: /not known|DANGER/,
     file: /guest\.state/,

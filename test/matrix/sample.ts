@@ -21,8 +21,8 @@ const titles: readonly string[] = [
   'precopy-unix 10.0 settle kill-source',
   'precopy-tcp 10.0 transfer stall-channel',
   'precopy-tcp 7.2 held cancel',
+  'precopy-tcp 11.1 switch-over cut-channel',
   'multifd 7.2 transfer pause-driver',
-  'multifd 11.1 switch-over cut-channel',
   'xbzrle 10.0 switch-over kill-source',
   'xbzrle 11.1 held kill-driver',
   'postcopy-fd 11.1 postcopy kill-driver',
@@ -36,6 +36,8 @@ const titles: readonly string[] = [
   'save-mapped 10.0 transfer pause-source',
   'cpr-reboot 11.1 settle kill-driver',
   'cpr-reboot 10.0 transfer freeze-source',
+  'cpr-exec 11.1 prepare pause-source',
+  'cpr-exec 11.1 settle kill-driver',
   'restore 10.0 prepare kill-target',
   'restore 11.1 prepare disk-full',
 ];

@@ -75,6 +75,12 @@ export class Watcher {
     return this.events.some((seen) => seen.name === event && (!status || seen.status === status));
   }
 
+  /** It was asked after the last such event, and runs. */
+  runsSince(event: string): boolean {
+    const at = this.events.findLast(({ name }) => name === event)?.at ?? 0;
+    return this.last?.status === 'running' && this.last.sentAt > at;
+  }
+
   stop(): void {
     this.closed = true;
     clearInterval(this.timer);
