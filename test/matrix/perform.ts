@@ -44,11 +44,21 @@ export async function perform(arena: Arena): Promise<Course> {
   }
   if (first === undefined) return { first, last: first, by: 'driver' };
   const again = (await resumeByCli(arena)) ?? first;
-  const isStuck = again.kind === 'unknown' && arena.case.expected.mayNotKnow !== undefined;
-  if (!isStuck) return { first, last: again, by: 'resume' };
+  if (again.kind !== 'unknown' || !(await isSilent(arena))) {
+    return { first, last: again, by: 'resume' };
+  }
   // The next step that was told: the target has to be gone.
   arena.kill('target');
   return { first, last: (await resumeByCli(arena)) ?? again, by: 'resume' };
+}
+
+/** The target lives, and its monitor does not answer. */
+async function isSilent({ target }: Arena): Promise<boolean> {
+  const answer = target.guestStatus().then(
+    () => false,
+    () => false,
+  );
+  return Promise.race([answer, sleep(3000).then(() => true)]);
 }
 
 async function breakIt(arena: Arena, breaking: Breaking): Promise<Told | undefined> {
