@@ -6,13 +6,43 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, it } from 'mocha';
-import { qemuVersions, verifyGuestMemory, type QemuProcess } from '../../scripts/lib/qemu';
+import {
+  qemuVersions,
+  verifyGuestMemory,
+  type QemuProcess,
+  type QemuVersionName,
+} from '../../scripts/lib/qemu';
 import type { Run } from '../../src/migration/run/runs';
-import type { RunOutcome, RunPhase } from '../../src/migration/run/types';
+import type { MigrationRequest, RunOutcome, RunPhase } from '../../src/migration/run/types';
 import { startPair, type Pair, type PairOptions } from '../support/pair';
 
 /** A guest that never converges at the default bandwidth, so that there is time to interfere. */
 const slow = { source: { guest: 'fast-dirtying' }, target: { guest: 'fast-dirtying' } } as const;
+
+type OptionRun = readonly [
+  what: string,
+  /** Capabilities of the source. */
+  names: readonly string[],
+  patch: Partial<MigrationRequest>,
+  versions: readonly QemuVersionName[],
+];
+
+const optionRuns: readonly OptionRun[] = [
+  ['xbzrle', ['xbzrle'], { options: { xbzrle: true } }, qemuVersions],
+  ['auto-converge', ['auto-converge'], { options: { autoConverge: true } }, qemuVersions],
+  [
+    'postcopy-preempt',
+    ['postcopy-ram', 'postcopy-preempt'],
+    { method: 'postcopy', options: { postcopyPreempt: true } },
+    ['10.0', '11.1'],
+  ],
+  [
+    'several connections and zstd',
+    ['multifd'],
+    { options: { multifdChannels: 2, multifdCompression: 'zstd' } },
+    qemuVersions,
+  ],
+];
 
 describe('a migration between two QEMUs', () => {
   let pair: Pair | undefined;
@@ -104,6 +134,29 @@ describe('a migration between two QEMUs', () => {
         await completed(await run.outcome, source, target);
       });
 
+      for (const [what, names, patch, versions] of optionRuns) {
+        if (!versions.includes(version)) continue;
+        it(`goes over with ${what}, on during the run and put back afterwards`, async () => {
+          const uuid = randomUUID();
+          const { source, target, runs, request } = await start({
+            ...{ version, source: { uuid }, target: { uuid } },
+          });
+          await source.waitForRounds(1);
+          // It stands still before the switchover, so that there is time to look.
+          const options = { ...patch.options, holdSwitchover: true };
+          const run = runs.start(request({ transport: 'unix', ...patch, options }));
+          await untilPhase(run, 'held');
+          for (const name of names) assert.equal(await capability(source, name), true, name);
+          await run.control({ id: 'release-switchover' });
+          await completed(await run.outcome, source, target);
+          for (const name of names) {
+            for (const qemu of [source, target]) {
+              assert.equal(await capability(qemu, name), false, name);
+            }
+          }
+        });
+      }
+
       it('stands still before the switchover until it is released', async () => {
         const { source, target, runs, request } = await start({ version });
         await source.waitForRounds(1);
@@ -127,6 +180,17 @@ describe('a migration between two QEMUs', () => {
         assert.equal(outcome.kind, 'cancelled', JSON.stringify(outcome));
         await source.waitForRounds(1);
         assert.equal(await capability(source, 'pause-before-switchover'), false);
+      });
+
+      it('limits writing by the dirty ring alone, and is refused without one', async () => {
+        const { source, runs, request } = await start({ version });
+        const options = { dirtyLimitMegabytesPerSecond: 50 };
+        const outcome = await runs.start(request({ options })).outcome;
+        assert.equal(outcome.kind, 'refused', JSON.stringify(outcome));
+        const words = version === '7.2' ? /dirty-limit/ : /without (a dirty ring|KVM)/;
+        assert.match(outcome.details.join(' '), words);
+        // As nothing was sent.
+        if (version !== '7.2') assert.equal(await capability(source, 'dirty-limit'), false);
       });
 
       it('sends the devices alone where both map the same memory', async () => {
