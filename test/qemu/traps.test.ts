@@ -7,6 +7,10 @@
  * | `migrate` with `uri` in mode cpr-transfer ends the source | a run sets `mode` before each `migrate` | yes |
  * | a descriptor as main channel of cpr-transfer ends the source | `cpr-main-fd` | refusal |
  * | multifd on the target only, other numbers of channels: hangs | `capability-differs`, `parameter-differs` | yes |
+ * | switchover-ack on the source only hangs QEMU 10.0 | `capability-differs` | yes |
+ * | postcopy-preempt on the target only hangs QEMU 7.2 | `capability-differs` | yes |
+ * | a target killed in pre-switchover: the source stands, silently | a look at the target | yes; failures.test.ts |
+ * | 7.2 takes a cancel of paused postcopy, and hangs | the table in run/states.ts | not sent |
  * | x-ignore-shared with two files: no page is copied | `memory-file-differs` | refusal |
  * | cpr-exec without shared memory: not refused, guest lost | `memory-not-shared`, `aux-ram-share` | yes |
  * | cpr-exec without `-device`, memory size: guest lost | `exec-command-differs`, `exec-device-missing` | methodChecks.test.ts |
@@ -16,11 +20,13 @@
  * | cancel after `device`: two copies | the table in run/states.ts | failures.test.ts |
  * | a pipe with return-path: two copies | the helper makes a socketpair, nothing else | fdpass.test.ts |
  * | a target that failed cannot be used again | `target-used` | yes |
- * | a stray connect freezes a waiting target | sockets are looked up in /proc | methodChecks.test.ts |
+ * | a stray connect freezes a waiting target | sockets are looked up in /proc | yes; methodChecks.test.ts |
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -54,7 +60,9 @@ async function capabilities(qemu: QemuProcess, ...names: readonly string[]): Pro
 /** Migrates without us. */
 async function byHand({ source, target }: Pair): Promise<void> {
   const uri = `unix:${join(source.directory, 'by-hand')}`;
-  await target.probe('migrate-incoming', { uri, 'exit-on-error': false });
+  // QEMU 7.2 does not know it.
+  const stays = target.build.name === '7.2' ? {} : { 'exit-on-error': false };
+  await target.probe('migrate-incoming', { uri, ...stays });
   await source.probe('migrate', { uri });
 }
 
@@ -89,7 +97,7 @@ async function refusedAlone(
 
 describe('traps of QEMU', () => {
   const pairs: Pair[] = [];
-  const start = async (options: Omit<PairOptions, 'version'> = {}): Promise<Pair> => {
+  const start = async (options: Partial<PairOptions> = {}): Promise<Pair> => {
     const pair = await startPair({ version: '11.1', ...options });
     pairs.push(pair);
     return pair;
@@ -152,6 +160,87 @@ describe('traps of QEMU', () => {
     assert.deepEqual(
       [await migrationOf(source), await target.guestStatus()],
       ['active', 'inmigrate'],
+    );
+  });
+
+  for (const { version, side, names } of [
+    { version: '10.0', side: 'source', names: ['return-path', 'switchover-ack'] },
+    { version: '7.2', side: 'target', names: ['postcopy-ram', 'postcopy-preempt'] },
+  ] as const) {
+    it(`${names[1]} at the ${side} only hangs QEMU ${version}; we refuse`, async () => {
+      const pair = await start({ version });
+      const { source, target, runs, request } = pair;
+      await source.waitForRounds(1);
+      await capabilities(pair[side], ...names);
+      const words = new RegExp(`${names[1]} is on at one side`);
+      refused(await runs.start(request({ transport: 'unix' })).outcome, words);
+      await byHand(pair);
+      await sleep(3000);
+      assert.deepEqual(
+        [await migrationOf(source), await target.guestStatus()],
+        ['active', 'inmigrate'],
+      );
+    });
+  }
+
+  it('a target killed in pre-switchover leaves the source standing, and it says nothing', async () => {
+    const trap = await start();
+    await trap.source.waitForRounds(1);
+    await capabilities(trap.source, 'return-path', 'pause-before-switchover');
+    await byHand(trap);
+    await until('the stop', async () => (await migrationOf(trap.source)) === 'pre-switchover');
+    trap.target.kill('SIGKILL');
+    await trap.target.exited;
+    await sleep(2000);
+    assert.deepEqual(
+      [await migrationOf(trap.source), await trap.source.guestStatus()],
+      ['pre-switchover', 'finish-migrate'],
+    );
+  });
+
+  it('a connection to where a target waits freezes its monitor until it is closed', async () => {
+    const { source, target } = await start();
+    const path = join(source.directory, 'waits');
+    await target.probe('migrate-incoming', { uri: `unix:${path}`, 'exit-on-error': false });
+    const answers = async (): Promise<boolean> =>
+      Promise.race([target.guestStatus().then(() => true), sleep(1500, false)]);
+    assert.equal(await answers(), true);
+    const stray = connect(path);
+    try {
+      await once(stray, 'connect');
+      await sleep(300);
+      assert.equal(await answers(), false);
+    } finally {
+      stray.destroy();
+    }
+  });
+
+  it('QEMU 7.2 takes a cancel of paused postcopy, and hangs; we send none', async () => {
+    const guest = 'fast-dirtying' as const;
+    const { source, runs, request, log } = await start({
+      ...{ version: '7.2', source: { guest }, target: { guest } },
+    });
+    await source.waitForRounds(1);
+    await source.probe('migrate-set-parameters', { 'max-postcopy-bandwidth': 20_000_000 });
+    const run = runs.start(request({ method: 'postcopy', transport: 'unix' }));
+    const phase = (name: string) => (): Promise<boolean> =>
+      Promise.resolve(run.record.progress.phase === name);
+    await until('the transfer', phase('transfer'));
+    await run.control({ id: 'start-postcopy' });
+    await until('postcopy', phase('postcopy'));
+    await run.control({ id: 'pause-postcopy' });
+    await until('the pause', phase('interrupted'));
+    run.cancel();
+    await sleep(1000);
+    assert.equal(await migrationOf(source), 'postcopy-paused');
+    assert.ok(!log.some((line) => line.startsWith('migrate_cancel')), log.join('\n'));
+    await source.probe('migrate-set-parameters', { 'max-postcopy-bandwidth': 0 });
+    await run.control({ id: 'recover-postcopy' });
+    const outcome = await run.outcome;
+    assert.deepEqual(
+      [outcome.kind, outcome.owner],
+      ['too-late-to-cancel', 'target'],
+      JSON.stringify(outcome),
     );
   });
 

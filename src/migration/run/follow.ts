@@ -256,7 +256,11 @@ export class Follower {
         else await this.decideSwitchover(source);
         return undefined;
       case 'cancel':
-        if (wantsCancel) await this.tryCancel(source);
+        // What was to end it may have been lost on its way, and nothing else is sent in this state.
+        if (wantsCancel || this.cancelReason === 'asked-for') await this.tryCancel(source);
+        else if (this.cancelReason === 'target-gone') {
+          await this.cancelFor('target-gone', source, true);
+        }
         return undefined;
       case 'switch-over':
       case 'postcopy':
