@@ -1,6 +1,6 @@
 import { ProfileNotApplicableError } from '../migration/profiles/apply';
 import { ProfileFileError } from '../migration/profiles/profileFile';
-import { RunRefusedError } from '../migration/run/checks';
+import { RunRefusedError } from '../migration/run/checks/checks';
 import { GuestRefusedError, QuitHangsError } from '../migration/run/guestGate';
 import {
   JournalUnavailableError,

@@ -1,7 +1,7 @@
 import { l10n } from 'vscode';
 import type { Run, Runs } from '../migration/run/runs';
 import type { RunRecord } from '../migration/run/types';
-import type { Remedy } from '../migration/run/convergence';
+import type { Remedy } from '../migration/run/pace/convergence';
 import type { Disposable } from '../qmp/emitter';
 import type { CommandRunner } from './command';
 import type { Contribution } from './contribution';

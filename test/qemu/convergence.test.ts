@@ -8,7 +8,7 @@ import {
   convergenceSettings,
   type ConvergenceVerdict,
   type Remedy,
-} from '../../src/migration/run/convergence';
+} from '../../src/migration/run/pace/convergence';
 import { readMigrationInfo, type MigrationInfo } from '../../src/migration/run/migrationInfo';
 import { startPair, type Pair, type PairOptions } from '../support/pair';
 

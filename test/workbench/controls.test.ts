@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { commands, Disposable } from 'vscode';
 import { ControlRefusedError } from '../../src/migration/run/controls';
-import type { Remedy } from '../../src/migration/run/convergence';
+import type { Remedy } from '../../src/migration/run/pace/convergence';
 import type { RunRecord } from '../../src/migration/run/types';
 import { Emitter } from '../../src/qmp/emitter';
 import type { CommandBody, CommandRunner, CommandTarget } from '../../src/ui/command';

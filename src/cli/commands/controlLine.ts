@@ -1,4 +1,4 @@
-import type { Remedy } from '../../migration/run/convergence';
+import type { Remedy } from '../../migration/run/pace/convergence';
 import type { ControlId, ControlRequest } from '../../migration/run/controls';
 import { parameterInfo } from '../../migration/settings/catalogue';
 import { checkChange } from '../../migration/settings/findings';

@@ -1,6 +1,6 @@
 import { parseTcpAddress, TcpAddressError } from '../../migration/methods/tcpAddress';
 import { isOneSided } from '../../migration/methods/names';
-import { reasonProblem } from '../../migration/run/force';
+import { reasonProblem } from '../../migration/run/checks/force';
 import type {
   MethodName,
   MigrationRequest,

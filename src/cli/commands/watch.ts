@@ -4,7 +4,7 @@ import {
   ControlRefusedError,
   type ControlRequest,
 } from '../../migration/run/controls';
-import type { ConvergenceVerdict } from '../../migration/run/convergence';
+import type { ConvergenceVerdict } from '../../migration/run/pace/convergence';
 import { lampText, progressLine } from '../../migration/run/progressText';
 import { Runs, type Run } from '../../migration/run/runs';
 import type { GuestOwner, RunOutcome, RunRecord } from '../../migration/run/types';

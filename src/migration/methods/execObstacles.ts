@@ -1,5 +1,5 @@
 import { readOptions } from '../../vm/qemuOptions';
-import type { Obstacle, ObstacleId } from '../run/obstacle';
+import type { Obstacle, ObstacleId } from '../run/checks/obstacle';
 import {
   descriptorsIn,
   isOn,

@@ -1,4 +1,4 @@
-import type { Obstacle, ObstacleId } from '../run/obstacle';
+import type { Obstacle, ObstacleId } from '../run/checks/obstacle';
 import { backendTransferOf } from '../settings/backendTransfer';
 import { changeToMatch } from '../pair/compare';
 import { isEmptyChange, type SettingsChange } from '../settings/change';
@@ -10,7 +10,7 @@ const late =
 const lost = 'There is no way back: the program that takes over fails, and the guest is lost.';
 const hangs = 'The migration would hang or fail, with nothing that says why.';
 
-/** What comes of it; the rules themselves are those of a run (`run/checks.ts`). */
+/** What comes of it; the rules themselves are those of a run (`run/checks`). */
 const why: Readonly<Record<ObstacleId, string>> = {
   'same-machine': 'A guest moves to another QEMU.',
   'not-connected': 'Without its answers nothing can be checked.',

@@ -1,5 +1,5 @@
-import { switchoverEstimateBytesPerSecond } from '../run/candidates';
-import { bytesInPause, longestPauseMs, pauseFor, pauseToAllow } from '../run/pauseMath';
+import { switchoverEstimateBytesPerSecond } from '../run/checks/candidates';
+import { bytesInPause, longestPauseMs, pauseFor, pauseToAllow } from '../run/pace/pauseMath';
 import { formatBytes, formatDurationMs, formatRate } from '../settings/units';
 import { effectiveBandwidth, numberOf, quickest } from './pace';
 import { isOn, setting, switching, type Finding, type PreflightInput } from './types';

@@ -1,6 +1,6 @@
 import type { PlacedDevice } from '../../vm/places';
 import { devicesToAdd } from '../methods/targetDevices';
-import { comparePlaces, deviceName, type Occupant } from '../run/places';
+import { comparePlaces, deviceName, type Occupant } from '../run/checks/places';
 import { backendTransferOf } from '../settings/backendTransfer';
 import type { Finding, PreflightInput } from './types';
 

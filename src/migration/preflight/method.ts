@@ -1,5 +1,5 @@
 import { methodOf } from '../methods/names';
-import type { MethodFacts } from '../run/methodFacts';
+import type { MethodFacts } from '../run/checks/methodFacts';
 import type { MigrationRequest } from '../run/types';
 import { formatBytes } from '../settings/units';
 import { mainMemoryOf } from './memory';

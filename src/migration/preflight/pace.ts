@@ -1,5 +1,5 @@
 import type { VmFacts } from '../../vm/types';
-import { bandwidthAdvice, switchoverEstimateBytesPerSecond } from '../run/candidates';
+import { bandwidthAdvice, switchoverEstimateBytesPerSecond } from '../run/checks/candidates';
 import { formatDurationMs, formatRate } from '../settings/units';
 import { setting, type Finding, type FindingFix, type PreflightInput } from './types';
 

@@ -3,10 +3,10 @@ import { findImage, isOnHugePages, readHost, readProcessUse, type ImageFile } fr
 import { nothingKnown, readInventory, type Inventory } from '../../vm/inventory';
 import type { MachineHandle, VmFacts } from '../../vm/types';
 import { isOneSided, methodOf } from '../methods/names';
-import { findObstacles } from '../run/checks';
-import { readMethodFacts } from '../run/methodFacts';
-import type { Obstacle } from '../run/obstacle';
-import { asPlanned } from '../run/projected';
+import { findObstacles } from '../run/checks/checks';
+import { readMethodFacts } from '../run/checks/methodFacts';
+import type { Obstacle } from '../run/checks/obstacle';
+import { asPlanned } from '../run/checks/projected';
 import type { MigrationRequest } from '../run/types';
 import { isEmptyChange, type ChangeRequest } from '../settings/change';
 import { blockingFinding } from './blocking';

@@ -2,7 +2,7 @@ import { methodOf } from '../methods/names';
 import { modeOf } from '../methods/planned';
 import { changeToMatch, compareMachines } from '../pair/compare';
 import { isEmptyChange } from '../settings/change';
-import type { Obstacle } from '../run/obstacle';
+import type { Obstacle } from '../run/checks/obstacle';
 import { mainMemoryOf } from './memory';
 import { isOn, switching, type Finding, type PreflightInput, type PreflightSide } from './types';
 

@@ -1,5 +1,5 @@
 import { pairBackendTransfer } from '../pair/backendTransferPair';
-import type { Obstacle } from '../run/obstacle';
+import type { Obstacle } from '../run/checks/obstacle';
 import { setting, type Finding, type PreflightInput } from './types';
 
 /** Backend transfer beyond what forbids a run. */

@@ -1,7 +1,7 @@
 import type { HostFacts, ImageFile, ProcessUse } from '../../vm/host';
 import type { Inventory } from '../../vm/inventory';
 import type { MachineSnapshot, VmFacts } from '../../vm/types';
-import type { MethodFacts } from '../run/methodFacts';
+import type { MethodFacts } from '../run/checks/methodFacts';
 import type { MigrationRequest } from '../run/types';
 import type { SettingsChange } from '../settings/change';
 

@@ -1,8 +1,7 @@
 import { QmpCommandError } from '../../qmp/errors';
 import type { Disposable } from '../../qmp/emitter';
-import type { Arrival } from './arrival';
-import type { Gate } from './gate';
-import { Hold, type EarlierHold } from './hold';
+import type { CancelReason, Followed, FollowOptions } from './followTypes';
+import { Hold } from './hold';
 import { noRecorder, type Recorder } from './journal/recorder';
 import type { Side } from './look';
 import { stageOf, type MigrationInfo } from './migrationInfo';
@@ -14,72 +13,16 @@ import {
   type Answered,
   type SideView,
 } from './ownership';
-import type { PostcopyRecovery } from './postcopyRecovery';
 import { ProgressFigures } from './progressFigures';
 import { doesNotAnswer } from './progressText';
 import { patience as usualPatience, type Patience } from './patience';
 import { isSettled, type FollowEnd } from './settled';
 import { stateSeen } from './states';
-import type { RunProgress } from './types';
 
 /** How long the guest stands still for a target that cannot be held before the switchover. */
 const unheldMs = 10_000;
 /** How long a cancel may be without effect before it is said to hang. */
 const cancelHangsMs = 5000;
-
-export type CancelReason = 'asked-for' | 'target-gone';
-
-export interface Followed {
-  readonly end: FollowEnd;
-  readonly source: SideView;
-  readonly target: SideView;
-  /** Cancel was asked for at a moment when it could not be done safely any more. */
-  readonly cancelCameTooLate: boolean;
-  /** Why the source was told to cancel, if it was. QEMU may call the end of that `failed` as well. */
-  readonly cancelReason: CancelReason | undefined;
-  /**
-   * The target cannot run the guest, answering or not: the source was watched all the time and never
-   * stopped it, or the target was held before the cancel.
-   */
-  readonly guestStayed: boolean;
-  /** Why the target could not be made to listen, where it comes up only during the run. */
-  readonly arrivalError?: unknown;
-}
-
-export interface FollowOptions {
-  readonly gate: Gate;
-  /** Aborted when the user wants to cancel. */
-  readonly cancel: AbortSignal;
-  /** Aborted when nobody is to watch any more; both QEMUs are left as they are. */
-  readonly detach: AbortSignal;
-  readonly report: (patch: Partial<RunProgress>) => void;
-  readonly log: (line: string) => void;
-  readonly recorder?: Recorder;
-  /** What an earlier driver did, for a run that is taken up in the middle. */
-  readonly earlier?: EarlierCourse;
-  /** Stand still before the switchover until told to go on. */
-  readonly holdSwitchover?: boolean;
-  /**
-   * Keep the target from starting by itself over the switchover, where the channel can break while
-   * both sides live on; it is continued once the source has given the guest away.
-   */
-  readonly guardSwitchover?: boolean;
-  /** Start postcopy by itself after that pass over memory. */
-  readonly postcopyAfterPass?: number | undefined;
-  /** For a target that comes up only after the source began. */
-  readonly arrival?: Arrival | undefined;
-  readonly recovery?: PostcopyRecovery | undefined;
-  readonly patience?: Patience | undefined;
-}
-
-/** As far as a run had come when its driver ended. */
-export interface EarlierCourse {
-  readonly hold: EarlierHold;
-  /** `migrate_cancel` may have been sent. */
-  readonly cancelReason: CancelReason | undefined;
-  /** Before that the target was kept from starting by itself. */
-  readonly heldBeforeCancel: boolean;
-}
 
 /**
  * Follows one migration from the accepted `migrate` to its end on both sides, and carries out a

@@ -1,5 +1,5 @@
 import type { JsonValue } from '../../qmp/json';
-import { Convergence, convergenceSettings } from './convergence';
+import { Convergence, convergenceSettings } from './pace/convergence';
 import type { Side } from './look';
 import type { MigrationInfo } from './migrationInfo';
 import type { RunPhase, RunProgress } from './types';

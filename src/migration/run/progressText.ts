@@ -1,5 +1,5 @@
 import { formatBytes, formatDurationMs, formatRate } from '../settings/units';
-import { pauseText } from './convergence';
+import { pauseText } from './pace/convergence';
 import { states } from './states';
 import type { GuestOwner, RunProgress } from './types';
 

@@ -1,7 +1,7 @@
 import type { HelperLocation } from '../../fdpass/locate';
 import { Emitter, type Disposable, type Event } from '../../qmp/emitter';
 import type { MachineHandle, MachineId, MachineSnapshot } from '../../vm/types';
-import { RunRefusedError } from './checks';
+import { RunRefusedError } from './checks/checks';
 import type { Journals } from './journal/journals';
 import type { RunJournal } from './journal/runJournal';
 import type { JournalState } from './journal/state';

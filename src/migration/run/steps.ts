@@ -10,7 +10,7 @@ import { openTcp, TcpAddressError } from '../methods/tcpAddress';
 import { openUnixPath } from '../methods/unixPath';
 import { backendTransferOf } from '../settings/backendTransfer';
 import type { BorrowedSettings } from './borrowedSettings';
-import { switchoverEstimateBytesPerSecond } from './candidates';
+import { switchoverEstimateBytesPerSecond } from './checks/candidates';
 import type { Gate } from './gate';
 import type { Recorder } from './journal/recorder';
 import type { RunContext } from './runContext';

@@ -1,6 +1,6 @@
 import type { MachineId } from '../../vm/types';
-import type { ConvergenceVerdict } from './convergence';
-import type { Obstacle } from './obstacle';
+import type { ConvergenceVerdict } from './pace/convergence';
+import type { Obstacle } from './checks/obstacle';
 
 /**
  * How the bytes travel: one `socketpair` handed over with `getfd`, a UNIX socket in a directory of

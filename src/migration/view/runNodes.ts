@@ -1,6 +1,6 @@
 import type { MachineId } from '../../vm/types';
 import type { ControlOffer } from '../run/controls';
-import type { ConvergenceVerdict, Remedy } from '../run/convergence';
+import type { ConvergenceVerdict, Remedy } from '../run/pace/convergence';
 import type { RunProgress, RunRecord } from '../run/types';
 import { formatDurationMs, formatRate } from '../settings/units';
 import { lampOf } from './lamp';

@@ -13,7 +13,7 @@ import { NotConnectedError } from '../../vm/types';
 import { HelperMissingError } from '../methods/descriptorPair';
 import { TargetDeviceError } from '../methods/targetDevices';
 import { PairsNotSavedError } from '../pair/pairs';
-import { RunRefusedError } from '../run/checks';
+import { RunRefusedError } from '../run/checks/checks';
 import { ControlRefusedError } from '../run/controls';
 import { GuestRefusedError, QuitHangsError } from '../run/guestGate';
 import { explainJournal } from './journalWords';

@@ -5,7 +5,7 @@ import {
   type ControlOffer,
   type ControlRequest,
 } from '../../migration/run/controls';
-import type { Remedy } from '../../migration/run/convergence';
+import type { Remedy } from '../../migration/run/pace/convergence';
 import type { Run, Runs } from '../../migration/run/runs';
 import { offersOf } from '../../migration/view/offers';
 import type { MachineRegistry } from '../../vm/registry';

@@ -1,6 +1,6 @@
 import { commands as vscodeCommands, Disposable, l10n, workspace } from 'vscode';
 import type { Pairs } from '../../migration/pair/pairs';
-import { migrationSources, migrationTargets } from '../../migration/run/candidates';
+import { migrationSources, migrationTargets } from '../../migration/run/checks/candidates';
 import type { Runs } from '../../migration/run/runs';
 import type { MethodName, MigrationRequest } from '../../migration/run/types';
 import type { MachineRegistry } from '../../vm/registry';

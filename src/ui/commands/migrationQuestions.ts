@@ -4,7 +4,7 @@ import {
   bandwidthAdvice,
   migrationSources,
   migrationTargets,
-} from '../../migration/run/candidates';
+} from '../../migration/run/checks/candidates';
 import type { Pairs } from '../../migration/pair/pairs';
 import type { MethodName, MigrationRequest, Transport } from '../../migration/run/types';
 import { backendTransferOf } from '../../migration/settings/backendTransfer';

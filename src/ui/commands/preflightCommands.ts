@@ -1,5 +1,5 @@
 import { type Disposable, l10n } from 'vscode';
-import { migrationTargets } from '../../migration/run/candidates';
+import { migrationTargets } from '../../migration/run/checks/candidates';
 import type { MachineRegistry } from '../../vm/registry';
 import type { MachineHandle } from '../../vm/types';
 import type { CommandRunner, CommandTarget } from '../command';

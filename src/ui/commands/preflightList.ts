@@ -7,8 +7,8 @@ import {
   type FindingLevel,
   type PreflightReport,
 } from '../../migration/preflight/types';
-import { isForceable, reasonProblem } from '../../migration/run/force';
-import type { ObstacleId } from '../../migration/run/obstacle';
+import { isForceable, reasonProblem } from '../../migration/run/checks/force';
+import type { ObstacleId } from '../../migration/run/checks/obstacle';
 import type { MigrationRequest } from '../../migration/run/types';
 import type { SettingsHistory } from '../../migration/settings/history';
 import type { CommandRunner } from '../command';

@@ -7,7 +7,7 @@ import {
   parseControlLine,
 } from '../../../src/cli/commands/controlLine';
 import { isForeground, Lines } from '../../../src/cli/lines';
-import { remediesFor } from '../../../src/migration/run/remedies';
+import { remediesFor } from '../../../src/migration/run/pace/remedies';
 import { changed, factsOf, runOf, snapshotOf } from '../migration/support';
 
 const moving = { migration: { status: 'active' } };

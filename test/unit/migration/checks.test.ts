@@ -4,8 +4,12 @@ import {
   bandwidthAdvice,
   migrationSources,
   migrationTargets,
-} from '../../../src/migration/run/candidates';
-import { checkBeforeRun, findObstacles, RunRefusedError } from '../../../src/migration/run/checks';
+} from '../../../src/migration/run/checks/candidates';
+import {
+  checkBeforeRun,
+  findObstacles,
+  RunRefusedError,
+} from '../../../src/migration/run/checks/checks';
 import type { MigrationRequest } from '../../../src/migration/run/types';
 import { explain } from '../../../src/migration/view/words';
 import type { JsonObject } from '../../../src/qmp/json';

@@ -6,7 +6,7 @@ import {
   type ComparedRow,
   type Comparison,
 } from '../../../src/migration/pair/compare';
-import { findObstacles } from '../../../src/migration/run/checks';
+import { findObstacles } from '../../../src/migration/run/checks/checks';
 import {
   allCapabilities,
   allParameters,

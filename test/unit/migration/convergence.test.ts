@@ -7,8 +7,8 @@ import {
   type ConvergenceSettings,
   type ConvergenceVerdict,
   type Remedy,
-} from '../../../src/migration/run/convergence';
-import { pauseToAllow } from '../../../src/migration/run/pauseMath';
+} from '../../../src/migration/run/pace/convergence';
+import { pauseToAllow } from '../../../src/migration/run/pace/pauseMath';
 import { changed, factsOf } from './support';
 
 const mebibyte = 2 ** 20;

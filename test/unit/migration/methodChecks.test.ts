@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
-import { migrationTargets } from '../../../src/migration/run/candidates';
-import { checkBeforeRun, findObstacles, RunRefusedError } from '../../../src/migration/run/checks';
-import type { FileFacts, MethodFacts } from '../../../src/migration/run/methodFacts';
-import type { Obstacle, ObstacleId } from '../../../src/migration/run/obstacle';
+import { migrationTargets } from '../../../src/migration/run/checks/candidates';
+import {
+  checkBeforeRun,
+  findObstacles,
+  RunRefusedError,
+} from '../../../src/migration/run/checks/checks';
+import type { FileFacts, MethodFacts } from '../../../src/migration/run/checks/methodFacts';
+import type { Obstacle, ObstacleId } from '../../../src/migration/run/checks/obstacle';
 import type { MigrationRequest } from '../../../src/migration/run/types';
 import type { JsonObject } from '../../../src/qmp/json';
 import { nothingKnown, type Inventory } from '../../../src/vm/inventory';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import { QmpCommandError } from '../../../src/qmp/errors';
-import type { Followed } from '../../../src/migration/run/follow';
+import type { Followed } from '../../../src/migration/run/followTypes';
 import type { Side } from '../../../src/migration/run/look';
 import { readMigrationInfo } from '../../../src/migration/run/migrationInfo';
 import {

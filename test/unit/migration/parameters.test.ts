@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, it } from 'mocha';
-import { findObstacles } from '../../../src/migration/run/checks';
+import { findObstacles } from '../../../src/migration/run/checks/checks';
 import {
   backendTransferOf,
   BackendTransferError,

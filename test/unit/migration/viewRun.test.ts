@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import type { ControlOffer } from '../../../src/migration/run/controls';
-import type { ConvergenceVerdict } from '../../../src/migration/run/convergence';
+import type { ConvergenceVerdict } from '../../../src/migration/run/pace/convergence';
 import type { GuestOwner, RunRecord } from '../../../src/migration/run/types';
 import { buildMachineNode } from '../../../src/migration/view/machineTree';
 import { withAllBelow, type ViewNode } from '../../../src/migration/view/nodes';

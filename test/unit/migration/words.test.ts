@@ -3,7 +3,7 @@ import { describe, it } from 'mocha';
 import { FdPassError } from '../../../src/fdpass/errors';
 import { HelperMissingError } from '../../../src/migration/methods/descriptorPair';
 import { TargetDeviceError } from '../../../src/migration/methods/targetDevices';
-import { RunRefusedError } from '../../../src/migration/run/checks';
+import { RunRefusedError } from '../../../src/migration/run/checks/checks';
 import { BackendTransferError } from '../../../src/migration/settings/backendTransfer';
 import { ProfileNotApplicableError } from '../../../src/migration/profiles/apply';
 import type { ProfileProblem } from '../../../src/migration/profiles/types';

@@ -4,7 +4,7 @@ import { untilReady } from '../../../vm/ready';
 import type { MachineHandle } from '../../../vm/types';
 import { methodOf } from '../../methods/names';
 import { plannedSettings } from '../../methods/planned';
-import { switchoverEstimateBytesPerSecond } from '../candidates';
+import { switchoverEstimateBytesPerSecond } from '../checks/candidates';
 import { BorrowedSettings } from '../borrowedSettings';
 import { Gate } from '../gate';
 import type { SideName } from '../journal/entries';

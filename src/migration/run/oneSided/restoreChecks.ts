@@ -1,7 +1,7 @@
 import type { VmFacts } from '../../../vm/types';
 import { formatBytes } from '../../settings/units';
-import { RunRefusedError } from '../checks';
-import { reasonProblem } from '../force';
+import { RunRefusedError } from '../checks/checks';
+import { reasonProblem } from '../checks/force';
 import { isSameIdentity } from '../journal/processes';
 import type { RunContext } from '../runContext';
 import type { MigrationRequest } from '../types';

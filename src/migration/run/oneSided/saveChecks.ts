@@ -1,7 +1,7 @@
 import { lstat } from 'node:fs/promises';
-import { checkBeforeRun, RunRefusedError } from '../checks';
-import { readInventories } from '../inventoryChecks';
-import { readMethodFacts } from '../methodChecks';
+import { checkBeforeRun, RunRefusedError } from '../checks/checks';
+import { readInventories } from '../checks/inventoryChecks';
+import { readMethodFacts } from '../checks/methodChecks';
 import type { RunContext } from '../runContext';
 import { notePathOf } from './savedNote';
 

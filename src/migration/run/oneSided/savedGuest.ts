@@ -5,7 +5,7 @@ import { findListener } from '../../../vm/listener';
 import type { MachineHandle, MachineId } from '../../../vm/types';
 import { fileIdentity, removeStateFile, type FileChannel } from '../../methods/stateFile';
 import { methodOf } from '../../methods/names';
-import { RunRefusedError } from '../checks';
+import { RunRefusedError } from '../checks/checks';
 import { Gate } from '../gate';
 import { identifyMachine, identityOf, isSameIdentity, isStillThere } from '../journal/processes';
 import { Side } from '../look';

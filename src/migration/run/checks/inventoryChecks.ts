@@ -1,10 +1,10 @@
-import { nothingKnown, readInventory, type Inventory } from '../../vm/inventory';
-import type { MachineHandle, MachineSnapshot } from '../../vm/types';
-import { isOneSided, methodOf } from '../methods/names';
-import { devicesToAdd } from '../methods/targetDevices';
+import { nothingKnown, readInventory, type Inventory } from '../../../vm/inventory';
+import type { MachineHandle, MachineSnapshot } from '../../../vm/types';
+import { isOneSided, methodOf } from '../../methods/names';
+import { devicesToAdd } from '../../methods/targetDevices';
 import { comparePlaces, deviceName } from './places';
 import type { Obstacle } from './obstacle';
-import type { MigrationRequest } from './types';
+import type { MigrationRequest } from '../types';
 
 export interface Inventories {
   readonly source: Inventory;

@@ -1,6 +1,6 @@
 import path from 'node:path';
-import { isArray, isObject, parseJson, type JsonValue } from '../../qmp/json';
-import { givenOptions, readOptions } from '../../vm/qemuOptions';
+import { isArray, isObject, parseJson, type JsonValue } from '../../../qmp/json';
+import { givenOptions, readOptions } from '../../../vm/qemuOptions';
 
 /**
  * The socket at which a QEMU with this command line waits for the CPR channel (`-incoming` with

@@ -1,11 +1,11 @@
-import type { MachineSnapshot } from '../../vm/types';
+import type { MachineSnapshot } from '../../../vm/types';
 import {
   backendTransferOf,
   type BackendTransfer,
   type DevicePermission,
-} from '../settings/backendTransfer';
+} from '../../settings/backendTransfer';
 import type { Obstacle } from './obstacle';
-import type { MigrationRequest } from './types';
+import type { MigrationRequest } from '../types';
 
 /**
  * What would make a run with backend transfer fail on the target, as measured: a parameter on one

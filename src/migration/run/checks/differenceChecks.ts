@@ -1,8 +1,8 @@
-import type { VmFacts } from '../../vm/types';
-import { isBackendTransferParameter } from '../settings/backendTransfer';
-import { allCapabilities, allParameters, type Need } from '../settings/catalogue';
-import { comparesUuids, onlyOverRdma } from '../settings/rules';
-import { formatBytes } from '../settings/units';
+import type { VmFacts } from '../../../vm/types';
+import { isBackendTransferParameter } from '../../settings/backendTransfer';
+import { allCapabilities, allParameters, type Need } from '../../settings/catalogue';
+import { comparesUuids, onlyOverRdma } from '../../settings/rules';
+import { formatBytes } from '../../settings/units';
 import type { Obstacle } from './obstacle';
 import { isOn } from './projected';
 

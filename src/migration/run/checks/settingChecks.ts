@@ -1,14 +1,14 @@
-import type { MachineSnapshot, VmFacts } from '../../vm/types';
-import { isOneSided, methodOf, methodTitles } from '../methods/names';
-import { knowsStatus, methodOffer, optionOffers, type OptionName } from '../methods/offers';
-import { plannedSettings } from '../methods/planned';
-import { capabilityInfo } from '../settings/catalogue';
-import { checkChange } from '../settings/findings';
+import type { MachineSnapshot, VmFacts } from '../../../vm/types';
+import { isOneSided, methodOf, methodTitles } from '../../methods/names';
+import { knowsStatus, methodOffer, optionOffers, type OptionName } from '../../methods/offers';
+import { plannedSettings } from '../../methods/planned';
+import { capabilityInfo } from '../../settings/catalogue';
+import { checkChange } from '../../settings/findings';
 import type { Inventories } from './inventoryChecks';
-import type { SideName } from './journal/entries';
+import type { SideName } from '../journal/entries';
 import type { Obstacle } from './obstacle';
 import { asPlanned, isOn } from './projected';
-import type { MethodName, MigrationRequest, RunOptions } from './types';
+import type { MethodName, MigrationRequest, RunOptions } from '../types';
 
 /** Why these QEMUs cannot go that way at all; empty when they can. */
 export function methodNotOffered(

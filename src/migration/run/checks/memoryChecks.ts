@@ -1,8 +1,8 @@
-import type { Inventory, MemoryBackend } from '../../vm/inventory';
-import type { SharedMapping } from '../../vm/sharedMappings';
-import type { MachineSnapshot } from '../../vm/types';
+import type { Inventory, MemoryBackend } from '../../../vm/inventory';
+import type { SharedMapping } from '../../../vm/sharedMappings';
+import type { MachineSnapshot } from '../../../vm/types';
 import type { Inventories } from './inventoryChecks';
-import type { SideName } from './journal/entries';
+import type { SideName } from '../journal/entries';
 import type { MethodFacts } from './methodFacts';
 import type { Obstacle } from './obstacle';
 

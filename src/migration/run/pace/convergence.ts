@@ -1,6 +1,6 @@
-import type { JsonObject } from '../../qmp/json';
-import type { VmFacts } from '../../vm/types';
-import { formatDurationMs, formatRate } from '../settings/units';
+import type { JsonObject } from '../../../qmp/json';
+import type { VmFacts } from '../../../vm/types';
+import { formatDurationMs, formatRate } from '../../settings/units';
 import { remediesFor, unavailableRemedies } from './remedies';
 
 /** One look at a running migration; rates in bytes/s, times in ms. */

@@ -1,18 +1,18 @@
 import { constants } from 'node:fs';
 import { access, lstat, open, stat, statfs } from 'node:fs/promises';
 import path from 'node:path';
-import { mayAccessPath, readCredentials, type Credentials } from '../../vm/access';
-import { readHost, readProcessUse } from '../../vm/host';
-import { findListener } from '../../vm/listener';
-import { defaultProcRoot } from '../../vm/process';
-import { qomGet, queryNetdevs } from '../../vm/queries';
-import { readSharedMappings, type SharedMapping } from '../../vm/sharedMappings';
-import { readTcpListeners } from '../../vm/tcpListeners';
-import type { MachineHandle, NetdevFacts, QemuProcess } from '../../vm/types';
-import { readExecFacts, type ExecFacts } from '../methods/execFacts';
-import { isOneSided, methodOf } from '../methods/names';
-import { readTcpAddress } from '../methods/tcpAddress';
-import type { MigrationRequest } from './types';
+import { mayAccessPath, readCredentials, type Credentials } from '../../../vm/access';
+import { readHost, readProcessUse } from '../../../vm/host';
+import { findListener } from '../../../vm/listener';
+import { defaultProcRoot } from '../../../vm/process';
+import { qomGet, queryNetdevs } from '../../../vm/queries';
+import { readSharedMappings, type SharedMapping } from '../../../vm/sharedMappings';
+import { readTcpListeners } from '../../../vm/tcpListeners';
+import type { MachineHandle, NetdevFacts, QemuProcess } from '../../../vm/types';
+import { readExecFacts, type ExecFacts } from '../../methods/execFacts';
+import { isOneSided, methodOf } from '../../methods/names';
+import { readTcpAddress } from '../../methods/tcpAddress';
+import type { MigrationRequest } from '../types';
 
 /**
  * What a method needs to know beside both pictures: files, sockets, descriptors, command lines. What

@@ -1,19 +1,19 @@
-import type { MachineHandle, MachineSnapshot, VmFacts } from '../../vm/types';
-import { isMigrating } from '../../vm/machine';
-import { backendTransferOf } from '../settings/backendTransfer';
-import { isOneSided, methodOf, methodTitles } from '../methods/names';
-import { modeOf } from '../methods/planned';
+import type { MachineHandle, MachineSnapshot, VmFacts } from '../../../vm/types';
+import { isMigrating } from '../../../vm/machine';
+import { backendTransferOf } from '../../settings/backendTransfer';
+import { isOneSided, methodOf, methodTitles } from '../../methods/names';
+import { modeOf } from '../../methods/planned';
 import { checkBackendTransfer, isOn as isBackendTransferOn } from './backendTransferChecks';
 import { differences } from './differenceChecks';
 import { applyForce, isForceable } from './force';
 import { inventoryObstacles, oneInventoryObstacles, type Inventories } from './inventoryChecks';
 import { methodObstacles, type MethodFacts } from './methodChecks';
-import { readMigrationInfo, stageOf } from './migrationInfo';
+import { readMigrationInfo, stageOf } from '../migrationInfo';
 import type { Obstacle } from './obstacle';
 import { asPlanned, isOn } from './projected';
 import { methodNotOffered, settingObstacles } from './settingChecks';
 import { transportObstacles } from './transportChecks';
-import type { MigrationRequest } from './types';
+import type { MigrationRequest } from '../types';
 
 /** What forbids a run before anything was changed; one sentence each in `reasons`. */
 export class RunRefusedError extends Error {

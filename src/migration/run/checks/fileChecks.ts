@@ -1,13 +1,13 @@
 import path from 'node:path';
-import type { MachineSnapshot } from '../../vm/types';
-import { methodOf } from '../methods/names';
-import { formatBytes } from '../settings/units';
+import type { MachineSnapshot } from '../../../vm/types';
+import { methodOf } from '../../methods/names';
+import { formatBytes } from '../../settings/units';
 import type { Inventories } from './inventoryChecks';
 import { mainMemory } from './memoryChecks';
 import type { FileFacts, MethodFacts } from './methodFacts';
 import type { Obstacle } from './obstacle';
 import { isOn } from './projected';
-import type { FileOptions, MigrationRequest } from './types';
+import type { FileOptions, MigrationRequest } from '../types';
 
 /** For the methods that write a file (`save`, `cpr-reboot`). */
 export function saveObstacles(

@@ -1,4 +1,4 @@
-import type { Inventory } from '../../vm/inventory';
+import type { Inventory } from '../../../vm/inventory';
 
 /** What sits at one place of the PCI tree, which names its state in the migration stream. */
 export interface Occupant {

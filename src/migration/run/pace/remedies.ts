@@ -1,5 +1,5 @@
-import { formatDurationMs, formatRate } from '../settings/units';
-import { switchoverEstimateBytesPerSecond } from './candidates';
+import { formatDurationMs, formatRate } from '../../settings/units';
+import { switchoverEstimateBytesPerSecond } from '../checks/candidates';
 import type { ConvergenceSample, ConvergenceSettings, Remedy } from './convergence';
 import { pauseToAllow } from './pauseMath';
 

@@ -1,6 +1,6 @@
-import { methodOf } from '../methods/names';
+import { methodOf } from '../../methods/names';
 import type { Obstacle, ObstacleId } from './obstacle';
-import type { MigrationRequest } from './types';
+import type { MigrationRequest } from '../types';
 
 /** The QEMU that is asked refuses at once, or the channel is not made: no guest stands still. */
 const refusedAtOnce: ReadonlySet<ObstacleId> = new Set([

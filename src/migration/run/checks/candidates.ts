@@ -1,9 +1,9 @@
-import type { MachineSnapshot, VmFacts } from '../../vm/types';
-import { isOneSided } from '../methods/names';
-import { formatRate } from '../settings/units';
+import type { MachineSnapshot, VmFacts } from '../../../vm/types';
+import { isOneSided } from '../../methods/names';
+import { formatRate } from '../../settings/units';
 import { sourceObstacle, targetObstacle } from './checks';
 import type { Obstacle } from './obstacle';
-import type { MethodName } from './types';
+import type { MethodName } from '../types';
 
 /** A machine that could take a part in a migration, or the reason why it cannot. */
 export interface Candidate {

@@ -1,7 +1,7 @@
-import type { MachineSnapshot, VmFacts } from '../../vm/types';
-import { plannedSettings } from '../methods/planned';
-import type { SideName } from './journal/entries';
-import type { MigrationRequest } from './types';
+import type { MachineSnapshot, VmFacts } from '../../../vm/types';
+import { plannedSettings } from '../../methods/planned';
+import type { SideName } from '../journal/entries';
+import type { MigrationRequest } from '../types';
 
 /**
  * The machine as it will be when the run begins: with the settings that the run makes before.

@@ -1,11 +1,11 @@
 import path from 'node:path';
-import type { Inventory } from '../../vm/inventory';
-import { givenOptions, readOptions } from '../../vm/qemuOptions';
-import type { MachineSnapshot } from '../../vm/types';
-import { execObstacles as processObstacles } from '../methods/execObstacles';
+import type { Inventory } from '../../../vm/inventory';
+import { givenOptions, readOptions } from '../../../vm/qemuOptions';
+import type { MachineSnapshot } from '../../../vm/types';
+import { execObstacles as processObstacles } from '../../methods/execObstacles';
 import type { MethodFacts } from './methodFacts';
 import type { Obstacle } from './obstacle';
-import type { MigrationRequest } from './types';
+import type { MigrationRequest } from '../types';
 
 const keepIt = 'Start the program with what the running one has.';
 

@@ -1,7 +1,7 @@
 import path from 'node:path';
-import type { MachineSnapshot, QemuProcess } from '../../vm/types';
-import { isSameProcess } from '../../vm/process';
-import { isOneSided, methodOf } from '../methods/names';
+import type { MachineSnapshot, QemuProcess } from '../../../vm/types';
+import { isSameProcess } from '../../../vm/process';
+import { isOneSided, methodOf } from '../../methods/names';
 import { cprSocketOf } from './cprSocket';
 import { execObstacles } from './execChecks';
 import { restoreObstacles, saveObstacles } from './fileChecks';
@@ -10,7 +10,7 @@ import { cprMemoryObstacles, sharedMemoryObstacles } from './memoryChecks';
 import type { MethodFacts } from './methodFacts';
 import type { Obstacle } from './obstacle';
 import { isOn } from './projected';
-import type { MigrationRequest } from './types';
+import type { MigrationRequest } from '../types';
 
 export { readMethodFacts, type MethodFacts } from './methodFacts';
 

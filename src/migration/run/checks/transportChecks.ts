@@ -1,11 +1,11 @@
-import type { MachineSnapshot } from '../../vm/types';
-import { isOneSided, methodOf } from '../methods/names';
-import { transportsOf } from '../methods/offers';
-import { readTcpAddress } from '../methods/tcpAddress';
+import type { MachineSnapshot } from '../../../vm/types';
+import { isOneSided, methodOf } from '../../methods/names';
+import { transportsOf } from '../../methods/offers';
+import { readTcpAddress } from '../../methods/tcpAddress';
 import type { MethodFacts } from './methodFacts';
 import type { Obstacle } from './obstacle';
 import { isOn } from './projected';
-import type { MigrationRequest } from './types';
+import type { MigrationRequest } from '../types';
 
 /**
  * What the way of the bytes does not carry. Both machines as they will be when the run begins; the
