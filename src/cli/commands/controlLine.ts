@@ -50,7 +50,8 @@ export function parseControlLine(line: string, source: VmFacts | undefined): Con
       return { kind: 'request', request: { id }, notes: [] };
     }
   }
-  return problem(`"${word}" is no control; "help" lists them.`);
+  const said = word.length > 40 ? `${word.slice(0, 40)}...` : word;
+  return problem(`"${said}" is no control; "help" lists them.`);
 }
 
 function parseSet(text: string, source: VmFacts | undefined): ControlLine {

@@ -60,7 +60,9 @@ export async function endRun(
 }
 
 /** The last state, and the lamp with it. */
-function conclude({ gate, overridden = [], request }: Ending, end: RunOutcome): RunOutcome {
+function conclude({ gate, report, overridden = [], request }: Ending, end: RunOutcome): RunOutcome {
+  // What it waited for is over.
+  report({ note: undefined });
   gate.enter(end.kind === 'unknown' ? 'needs-you' : 'ended', end.owner);
   if (overridden.length === 0) return end;
   const reasons = overridden.map(({ reason }) => reason).join(' ');

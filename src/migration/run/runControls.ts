@@ -68,11 +68,16 @@ async function carryOut(request: ControlRequest, options: RunControlsOptions): P
 }
 
 /** Cuts the channel of a source that a cancel does not reach. */
-async function yank({ gate, target, follower, recorder }: RunControlsOptions): Promise<void> {
+async function yank(options: RunControlsOptions): Promise<void> {
+  const { gate, source, target, follower, recorder } = options;
   failUnless(gate, { id: 'yank' }, ['transfer', 'cancel', 'settle']);
   const view = await target.look();
   const isHeld = view.kind === 'gone' || (await follower.hold.take()) === 'held';
-  const proof = Proof.yank(follower.lastSeen, view, isHeld);
+  // Before the last look, for the disk may take its time.
+  if (isHeld) await note(recorder, { id: 'yank' });
+  // It may have begun to hand over since the follower asked it.
+  const now = await source.look();
+  const proof = Proof.yank(now.kind === 'answered' ? now : follower.lastSeen, view, isHeld);
   if (proof === undefined) {
     const { process } = target.lastSeen();
     const pid = process === undefined ? '' : ` (pid ${process.pid})`;
@@ -82,7 +87,6 @@ async function yank({ gate, target, follower, recorder }: RunControlsOptions): P
       `End the QEMU of ${target.label}${pid} first; the source then goes on by itself.`,
     );
   }
-  await note(recorder, { id: 'yank' });
   follower.noteCancel();
   await gate.sendProven('yank', proof, patience);
 }

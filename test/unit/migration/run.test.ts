@@ -130,6 +130,23 @@ describe('a run between QEMUs that behave oddly', () => {
     assert.deepEqual(order, ['stop', 'migrate_cancel', 'cont']);
   });
 
+  it('does not cut the channel when the source hands over while it is being held', async function () {
+    this.timeout(30_000);
+    source.on('migrate_cancel', () => ({}));
+    const run = runs.start(request);
+    await untilSent(source, 'migrate');
+    await registry.disconnect(target.path);
+    run.cancel();
+    while (!run.record.progress.cancelHangs) await sleep(20);
+    source.on('stop', () => {
+      source.setMigration({ status: 'device' });
+      source.qemu.status = { status: 'finish-migrate', running: false };
+      return {};
+    });
+    await assert.rejects(run.control({ id: 'yank' }));
+    assert.ok(!source.commands.includes('yank'));
+  });
+
   it('does not cancel when QEMU 7.2 hands over without saying so', async () => {
     const run = runs.start(request);
     await untilSent(source, 'migrate');
