@@ -279,7 +279,12 @@ export class Arena {
     const isHeld = phase === 'held' || this.reachesByHold;
     return {
       ...{ method: arm.method, transport: arm.transport, backendTransfer: 'as-is' },
-      options: { ...arm.options?.(place), ...(isHeld && { holdSwitchover: true }) },
+      options: {
+        ...arm.options?.(place),
+        ...(isHeld && { holdSwitchover: true }),
+        // A frozen target could not be held, and the switchover would not come.
+        ...(this.reachesByHold && arm.method === 'shared-ram' && { guardSwitchover: false }),
+      },
       ...(isOther(breaking) && { force: { reason: 'the matrix wants to see what becomes of it' } }),
     };
   }

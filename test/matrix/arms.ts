@@ -177,7 +177,10 @@ export const arms: readonly Arm[] = [
     never: { ...inOneGo, transfer: 'it lasts for moments, as no memory is sent' },
     switchOver: 'held',
     qemu: fileMemory,
-    cannot: { 'other-ram': 'both map one file, which has one size' },
+    cannot: {
+      'other-ram': 'both map one file, which has one size',
+      'cut-channel': 'a guarded run is through in moments; the guard is broken over TCP',
+    },
   },
   {
     ...{ name: 'cpr-transfer', method: 'cpr-transfer', kind: 'two-sided', transport: 'unix' },

@@ -157,6 +157,17 @@ describe('a migration between two QEMUs', () => {
         });
       }
 
+      it('starts the guest on the target only on proof, where that is asked for', async () => {
+        const { source, target, runs, request, log } = await start({ version });
+        await source.waitForRounds(1);
+        const options = { guardSwitchover: true };
+        const outcome = await runs.start(request({ options })).outcome;
+        await completed(outcome, source, target);
+        const sent = log.filter((line) => /^(stop|cont) on the target/.test(line));
+        assert.equal(sent.length, 2, log.join());
+        assert.equal(await capability(source, 'pause-before-switchover'), false);
+      });
+
       it('stands still before the switchover until it is released', async () => {
         const { source, target, runs, request } = await start({ version });
         await source.waitForRounds(1);

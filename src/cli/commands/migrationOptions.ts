@@ -35,6 +35,7 @@ export interface MigrationFlags {
   readonly postcopyAfter?: string;
   readonly preempt?: true;
   readonly holdSwitchover?: true;
+  readonly guardSwitchover?: boolean;
   readonly cprSocket?: string;
   readonly execCommand?: true;
   readonly force?: string;
@@ -160,6 +161,7 @@ function runOptions(
     ...(postcopyAfter !== undefined && { postcopyAfterPass: postcopyAfter }),
     ...(flags.preempt && { postcopyPreempt: true }),
     ...(flags.holdSwitchover && { holdSwitchover: true }),
+    ...(flags.guardSwitchover !== undefined && { guardSwitchover: flags.guardSwitchover }),
     ...(listen !== undefined && {
       tcp: { listen: address(listen), ...(host !== undefined && { host }) },
     }),

@@ -110,6 +110,11 @@ function withMigrationOptions(command: Command): Command {
     .option('--postcopy-after <pass>', 'postcopy: start it by itself after that pass')
     .option('--preempt', 'postcopy: pages that the guest waits for overtake the others')
     .option('--hold-switchover', 'stand still before the switchover until "release" is typed')
+    .option(
+      '--guard-switchover',
+      'start the guest on the target only on proof; some ms of pause (default: over TCP, shared-ram)',
+    )
+    .option('--no-guard-switchover', 'let the target start by itself')
     .option('--cpr-socket <path>', 'cpr-transfer: the "cpr" channel of the target\'s command line')
     .option('--exec-command', 'cpr-exec: run what follows "--" (default: the running command line)')
     .option('--backend-transfer', 'turn backend transfer on, on both sides (default: as it is)')

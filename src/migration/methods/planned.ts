@@ -41,9 +41,9 @@ export function plannedSettings(request: MigrationRequest, side: SideName): Plan
   if (!onSource) return { capabilities, parameters };
   if (options.xbzrle === true) capabilities['xbzrle'] = true;
   if (options.autoConverge === true) capabilities['auto-converge'] = true;
-  // Over TCP the target is kept from starting by itself there; see `guardsSwitchover`.
-  const isGuarded = method === 'precopy' && request.transport === 'tcp';
-  if (options.holdSwitchover === true || isGuarded) capabilities['pause-before-switchover'] = true;
+  if (options.holdSwitchover === true || guardsSwitchover(request)) {
+    capabilities['pause-before-switchover'] = true;
+  }
   if (options.dirtyLimitMegabytesPerSecond !== undefined) {
     capabilities['dirty-limit'] = true;
     parameters['vcpu-dirty-limit'] = options.dirtyLimitMegabytesPerSecond;
@@ -51,6 +51,30 @@ export function plannedSettings(request: MigrationRequest, side: SideName): Plan
   if (options.downtimeLimitMs !== undefined) parameters['downtime-limit'] = options.downtimeLimitMs;
   parameters['mode'] = modeOf(request);
   return { capabilities, parameters };
+}
+
+/**
+ * Whether the target is kept from starting by itself over the switchover. When the channel breaks
+ * there, QEMU's source takes the guest back by itself, and a target that has everything starts it as
+ * well. Over TCP that can happen by itself; with shared memory both would run on the same one.
+ */
+export function guardsSwitchover(request: MigrationRequest): boolean {
+  const method = methodOf(request);
+  switch (method) {
+    case 'precopy':
+      return request.options?.guardSwitchover ?? request.transport === 'tcp';
+    case 'shared-ram':
+      return request.options?.guardSwitchover ?? true;
+    case 'cpr-transfer':
+      return request.options?.guardSwitchover ?? false;
+    // Its target has to run before it has everything.
+    case 'postcopy':
+    case 'cpr-exec':
+    case 'cpr-reboot':
+    case 'save':
+    case 'restore':
+      return false;
+  }
 }
 
 /** QAPI `MigMode` of the source. Older QEMUs have no such parameter, and know `normal` alone. */

@@ -3,6 +3,7 @@ import type { MachineHandle } from '../../vm/types';
 import type { Channel } from '../methods/channel';
 import { descriptorPairOf } from '../methods/descriptorPair';
 import { methodOf } from '../methods/names';
+import { guardsSwitchover } from '../methods/planned';
 import { unixPathOf } from '../methods/unixPath';
 import { Arrival } from './arrival';
 import { BorrowedSettings } from './borrowedSettings';
@@ -25,7 +26,7 @@ import { recoverRestore, recoverSave } from './oneSided/recoverOneSided';
 import type { Wishes } from './runContext';
 import { controlsOf } from './runControls';
 import { StateReporter } from './stateReporter';
-import { guardsSwitchover, isArriving, openChannel, prepareTarget, startIncoming } from './steps';
+import { isArriving, openChannel, prepareTarget, startIncoming } from './steps';
 import type { RunOutcome, RunProgress } from './types';
 
 export interface RecoveryContext {

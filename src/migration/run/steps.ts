@@ -18,14 +18,6 @@ import type { MigrationRequest } from './types';
 
 type Sides = Pick<RunContext, 'request' | 'source' | 'target'>;
 
-/**
- * Over TCP the channel can break while both sides live on: then QEMU's source takes the guest back by
- * itself, and a target that has everything starts it as well.
- */
-export function guardsSwitchover(request: MigrationRequest): boolean {
-  return request.transport === 'tcp' && methodOf(request) === 'precopy';
-}
-
 /** The target's monitor answers only after the source began. */
 export function isArriving(request: MigrationRequest): boolean {
   return methodOf(request) === 'cpr-transfer';

@@ -5,6 +5,7 @@ import type { QemuProcess } from '../../vm/types';
 import type { Channel } from '../methods/channel';
 import { HelperMissingError } from '../methods/descriptorPair';
 import { methodOf } from '../methods/names';
+import { guardsSwitchover } from '../methods/planned';
 import { Arrival } from './arrival';
 import { BorrowedSettings } from './borrowedSettings';
 import { checkBeforeRun } from './checks/checks';
@@ -25,7 +26,6 @@ import type { RunContext } from './runContext';
 import { controlsOf } from './runControls';
 import { StateReporter } from './stateReporter';
 import {
-  guardsSwitchover,
   isArriving,
   openChannel,
   prepareSource,

@@ -40,6 +40,11 @@ export interface RunOptions {
   readonly postcopyPreempt?: boolean;
   /** Stand still before the switchover until a person says go on (`pause-before-switchover`). */
   readonly holdSwitchover?: boolean;
+  /**
+   * Keep the target from starting by itself over the switchover, and continue it on proof: watertight
+   * when the channel breaks there, for some ms of pause. Absent: over TCP and with shared memory.
+   */
+  readonly guardSwitchover?: boolean;
   readonly tcp?: TcpOptions;
   readonly file?: FileOptions;
   /** For cpr-transfer: the `cpr` channel's socket of the target's command line, absolute. */

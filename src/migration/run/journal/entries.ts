@@ -169,6 +169,7 @@ const optionsShape = z.object({
   postcopyAfterPass: figure,
   postcopyPreempt: z.optional(z.boolean()),
   holdSwitchover: z.optional(z.boolean()),
+  guardSwitchover: z.optional(z.boolean()),
   tcp: z.optional(z.object({ listen: z.string(), host: z.optional(z.string()) })),
   file: z.optional(
     z.object({

@@ -41,10 +41,13 @@ export function isTwoSided({ method }: Pick<Draft, 'method'>): boolean {
 /** What of the options the method knows; the rest was answered for another one. */
 export function optionsOf({ method, transport, options }: Draft): RunOptions | undefined {
   const { tcp, plainTcpConsent, file, cprSocket, execCommand, ignoreShared, ...tuning } = options;
-  const { postcopyAfterPass, postcopyPreempt, holdSwitchover, ...others } = tuning;
+  const { postcopyAfterPass, postcopyPreempt, holdSwitchover, guardSwitchover, ...others } = tuning;
   const parts: RunOptions = {
     ...(isTwoSided({ method }) && method !== 'cpr-transfer' && others),
     ...(isTwoSided({ method }) && holdSwitchover === true && { holdSwitchover }),
+    ...(isTwoSided({ method }) &&
+      method !== 'postcopy' &&
+      guardSwitchover === true && { guardSwitchover }),
     ...(method === 'postcopy' && postcopyAfterPass !== undefined && { postcopyAfterPass }),
     ...(method === 'postcopy' && postcopyPreempt === true && { postcopyPreempt }),
     ...(isTwoSided({ method }) && transport === 'tcp' && tcp !== undefined && { tcp }),

@@ -21,6 +21,7 @@ type OptionId =
   | 'dirty-limit'
   | 'pause'
   | 'hold'
+  | 'guard'
   | 'preempt';
 
 interface OptionRow {
@@ -40,6 +41,15 @@ function rows(): readonly OptionRow[] {
       id: 'hold',
       label: l10n.t('Hold the switchover'),
       detail: l10n.t('Stands still before the last step until you release it'),
+      capability: 'pause-before-switchover',
+      option: 'holdSwitchover',
+    },
+    {
+      id: 'guard',
+      label: l10n.t('Guard the switchover'),
+      detail: l10n.t(
+        'The guest starts on the target only on proof; costs some ms of pause (always over TCP)',
+      ),
       capability: 'pause-before-switchover',
       option: 'holdSwitchover',
     },
@@ -138,6 +148,7 @@ export class OptionList {
       ...(cprSocket !== undefined && { cprSocket }),
       ...(postcopyAfterPass !== undefined && { postcopyAfterPass }),
       ...(wanted.has('hold') && { holdSwitchover: true }),
+      ...(wanted.has('guard') && { guardSwitchover: true }),
       ...(wanted.has('pause') && { downtimeLimitMs: number('pause') }),
       ...(wanted.has('multifd') && { multifdChannels: number('multifd') }),
       ...(wanted.has('compression') && {
@@ -211,6 +222,7 @@ export function optionsText(options: RunOptions): string {
   } = options;
   return [
     options.holdSwitchover === true ? l10n.t('held before the switchover') : undefined,
+    options.guardSwitchover === true ? l10n.t('guarded switchover') : undefined,
     downtimeLimitMs === undefined ? undefined : l10n.t('pause up to {0} ms', downtimeLimitMs),
     multifdChannels === undefined ? undefined : l10n.t('{0} channels', multifdChannels),
     multifdCompression,
@@ -226,6 +238,7 @@ export function optionsText(options: RunOptions): string {
 function pickedIn(options: RunOptions): readonly OptionId[] {
   const all: readonly (readonly [OptionId, unknown])[] = [
     ['hold', options.holdSwitchover],
+    ['guard', options.guardSwitchover],
     ['pause', options.downtimeLimitMs],
     ['multifd', options.multifdChannels],
     ['compression', options.multifdCompression],
@@ -257,10 +270,13 @@ function itemOf(
 /** What an option has no meaning for. */
 function refusalOf(id: OptionId, { method }: Draft): string | undefined {
   if (id === 'preempt' && method !== 'postcopy') return l10n.t('Only postcopy has such pages.');
-  if (method === 'cpr-transfer' && id !== 'hold') {
+  if (id === 'guard' && method === 'postcopy') {
+    return l10n.t('The guest has to run on the target before all of its memory is there.');
+  }
+  if (method === 'cpr-transfer' && id !== 'hold' && id !== 'guard') {
     return l10n.t('No memory is sent by this method; there is nothing to tune.');
   }
-  if (method === 'shared-ram' && id !== 'hold' && id !== 'pause') {
+  if (method === 'shared-ram' && id !== 'hold' && id !== 'guard' && id !== 'pause') {
     return l10n.t('No memory is sent by this method; there is nothing to tune.');
   }
   return undefined;
