@@ -69,7 +69,8 @@ export class Side {
   private async isStranger(): Promise<boolean> {
     if (this.process === undefined) return false;
     const known = this.machine.snapshot.process ?? (await this.machine.identify());
-    return known !== undefined && !isSameProcess(known, this.process);
+    // It could be told when the run began: by now two QEMUs listen there, or the path has moved.
+    return known === undefined || !isSameProcess(known, this.process);
   }
 
   private async lookAtProcess(): Promise<SideView> {

@@ -147,10 +147,14 @@ async function find(identity: MachineIdentity, { attach }: RecoveryContext): Pro
   const ready = machine.snapshot.state.kind === 'ready';
   const process = ready ? await machine.identify() : undefined;
   const uuid = ready ? machine.snapshot.facts?.uuid : undefined;
+  const isSameUuid = uuid !== undefined && uuid === identity.uuid;
   const isOther =
     process !== undefined && known !== undefined
       ? !isSameIdentity(await identityOf(process), known)
-      : uuid !== undefined && identity.uuid !== undefined && uuid !== identity.uuid;
+      : // Two may listen at one path, and which of them answers cannot be told.
+        known !== undefined
+        ? ready && !isSameUuid
+        : uuid !== undefined && identity.uuid !== undefined && !isSameUuid;
   if (isOther) {
     const pid = known === undefined ? '' : `, pid ${known.pid},`;
     const remark = `At ${socket} another QEMU listens now; ${label}${pid} cannot be asked.`;
