@@ -51,10 +51,12 @@ export function outcomeOfRefusal(
   // What QEMU said some time ago proves nothing about now.
   const isFresh = state.kind === 'ready' && facts?.failures.status === undefined;
   const running = isFresh ? facts?.runState.running : undefined;
+  // A guest that stands still is there as well.
+  const isThere = running === true || (isFresh && facts?.runState.status === 'paused');
   const base = {
     ...noFigures,
     kind: 'refused' as const,
-    owner: running === true ? ('source' as const) : ('unknown' as const),
+    owner: isThere ? ('source' as const) : ('unknown' as const),
     guestRunning: running,
     sourceError: undefined,
     targetError: undefined,
