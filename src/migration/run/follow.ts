@@ -290,6 +290,7 @@ export class Follower {
       this.unheldSinceMs ??= Date.now();
       return;
     }
+    this.unheldSinceMs = undefined;
     this.hold.noteRelease();
     const sent = this.send('migrate-continue', { state: 'pre-switchover' });
     // From here on nothing may be undone, also when the source does not come to answer.

@@ -39,6 +39,8 @@ export class Hold {
   private readonly target: Side;
   private readonly options: HoldOptions;
   private targetHeld: boolean;
+  /** QEMU accepted our `stop`; what an earlier driver only meant to send is no proof. */
+  private targetStays = false;
   private wasToldToStay = false;
   private sourceHeld: boolean;
   /** Whether the guest ran when it was last seen on the source, our own pause aside. */
@@ -90,6 +92,7 @@ export class Hold {
       return (await this.target.look()).kind === 'gone' ? 'held' : this.holdSource();
     }
     this.targetHeld = true;
+    this.targetStays = true;
     await this.note('target', 'taken');
     const after = await this.target.look();
     // It had everything in that moment and is paused now; continued once the source is done.
@@ -99,11 +102,12 @@ export class Hold {
 
   /** Right before the switchover: the target is to start on proof only. */
   async takeTarget(): Promise<'held' | 'not-yet' | 'useless'> {
-    if (this.targetHeld) return 'held';
+    if (this.targetStays) return 'held';
     await this.note('target', 'taking', 'switchover');
     const proof = Proof.holdTarget(await this.target.look());
     if (proof === undefined || !(await this.send('stop', proof))) return 'not-yet';
     this.targetHeld = true;
+    this.targetStays = true;
     await this.note('target', 'taken', 'switchover');
     return 'held';
   }
