@@ -330,6 +330,8 @@ export class Follower {
     isTargetHeld: boolean,
   ): Promise<void> {
     await this.recorder.record({ kind: 'cancel', reason });
+    // Nothing was handed over; should the source do so in this very moment, its events take this back.
+    this.guestStayed = true;
     await this.sendCancel(reason, Proof.cancel(source, isTargetHeld));
   }
 
@@ -367,7 +369,8 @@ export class Follower {
     const deadline = Date.now() + (this.hold.isTaken ? silenceMs : settleMs);
     for (;;) {
       const source = await this.source.look();
-      if (end.kind === 'failed' && !this.guestStayed) await this.hold.keepTargetStopped(source);
+      const wasUndone = end.kind === 'failed' || end.kind === 'cancelled';
+      if (wasUndone && !this.guestStayed) await this.hold.keepTargetStopped(source);
       const target = await this.target.look();
       if (!(await this.hold.release(source, target))) {
         if (isSettled(end, source, target, this.guestStayed)) return { source, target };
