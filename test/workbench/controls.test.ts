@@ -88,7 +88,7 @@ describe('controls of a migration under way', () => {
 
   it('are listed all, those that cannot be used now with the reason', async () => {
     const run = runIn({ phase: 'held' });
-    prompts.willPick('Go on with the switchover');
+    prompts.willPick('Release switchover');
     await call(CommandId.controls, {});
     const items = prompts.offered[0] ?? [];
     assert.equal(items.length, 7);

@@ -135,7 +135,7 @@ const unknownControl: Refusal = { reason: 'There is no such control.', nextStep:
 const controls: readonly Control[] = [
   {
     id: 'cancel',
-    title: 'Cancel the migration',
+    title: 'Cancel migration',
     explanation: ({ record }) =>
       isOneSided(methodOf(record.request))
         ? 'Stops it where that can still be done; the guest stays as it is.'
@@ -144,7 +144,7 @@ const controls: readonly Control[] = [
   },
   {
     id: 'release-switchover',
-    title: 'Go on with the switchover',
+    title: 'Release switchover',
     explanation: ({ record }) =>
       `The guest stands still now. It is handed over to ${record.targetLabel}, and from then on there is no cancel.`,
     refuse: ({ record, source }) =>
@@ -154,21 +154,21 @@ const controls: readonly Control[] = [
   },
   {
     id: 'start-postcopy',
-    title: 'Go on by postcopy',
+    title: 'Start postcopy',
     explanation: ({ record }) =>
       `The guest goes over to ${record.targetLabel} now, and its memory follows: the migration surely ends, but the guest is slow until then. There is no way back, and the guest is lost if either side dies before the end. Best after the first pass.`,
     refuse: refuseStartPostcopy,
   },
   {
     id: 'set-parameters',
-    title: 'Change speed, pause or throttling',
+    title: 'Change limits',
     explanation: () =>
       'Sets parameters of the source that act on this migration at once; they are put back after the run. A longer pause or a slowed guest is felt by those who use it.',
     refuse: refuseParameters,
   },
   {
     id: 'pause-postcopy',
-    title: 'Interrupt postcopy',
+    title: 'Pause postcopy',
     explanation: ({ record }) =>
       `Cuts the channel on purpose, to go on over another one. The guest on ${record.targetLabel} stops at each page that is missing, until postcopy is taken up again.`,
     refuse: ({ record, source }) =>
@@ -178,7 +178,7 @@ const controls: readonly Control[] = [
   },
   {
     id: 'recover-postcopy',
-    title: 'Take postcopy up again',
+    title: 'Recover postcopy',
     explanation: () =>
       'Joins both sides by a new channel; the missing pages follow. Nothing is lost if it fails, and it may be tried again.',
     refuse: ({ record, source, target }) =>
@@ -191,7 +191,7 @@ const controls: readonly Control[] = [
   },
   {
     id: 'yank',
-    title: 'Cut the channel (yank)',
+    title: 'Yank connections',
     explanation: ({ record }) =>
       `For a source that hangs in a connection. Cuts the channel of the migration under QEMU: it fails, ${record.sourceLabel} goes on with the guest, and the target cannot be used any more. Where the target may have all of the guest, both would run it: then it is refused.`,
     refuse: refuseYank,
@@ -249,7 +249,7 @@ function refuseCancel({ record }: View): Refusal | undefined {
     case 'interrupted':
       return refused(
         'Too late: the memory of the guest is on both sides, and neither can run it alone.',
-        'Take postcopy up again.',
+        'Recover postcopy.',
       );
     case 'settle':
       return refused('The migration is over; its end is being made sure of.', 'Wait a moment.');
@@ -371,12 +371,15 @@ function refuseYank(view: View): Refusal | undefined {
       );
     }
     case 'held':
-      return refused(`${sourceLabel} waits and hangs in nothing.`, 'Cancel, or go on.');
+      return refused(
+        `${sourceLabel} waits and hangs in nothing.`,
+        'Cancel, or release the switchover.',
+      );
     case 'postcopy':
     case 'interrupted':
       return refused(
         'The memory of the guest is on both sides: cut off from either it is lost.',
-        progress.phase === 'postcopy' ? 'Interrupt postcopy instead.' : 'Take postcopy up again.',
+        progress.phase === 'postcopy' ? 'Pause postcopy instead.' : 'Recover postcopy.',
       );
     case 'plan':
     case 'preflight':

@@ -89,7 +89,7 @@ function startPostcopy({ settings }: Trouble): Remedy | undefined {
   if (!settings.postcopy) return undefined;
   return {
     id: 'start-postcopy',
-    title: 'Go on by postcopy',
+    title: 'Start postcopy',
     explanation:
       'The guest goes over now and fetches its memory from there: it surely ends, but until then the guest is slow, there is no way back, and it is lost if either side dies.',
     parameters: {},
