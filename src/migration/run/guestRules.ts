@@ -10,6 +10,8 @@ export interface GateVerdict {
   readonly reason: string;
   /** What to do, or to look at; empty when allowed. */
   readonly nextStep: string;
+  /** The saved guest that would have to be removed first: then it may go on (`discardAndContinue`). */
+  readonly discards?: string;
 }
 
 /** `continue`: `cont`; `quit`: end a QEMU whose guest lives elsewhere. */
@@ -194,12 +196,13 @@ function refusedAfterMigration(
   const isSave = last?.method === 'save' || last?.method === 'cpr-reboot';
   if (last?.file !== undefined && isSave && (place === 'file' || place === 'here')) {
     const { path } = last.file;
-    return refused(
+    const verdict = refused(
       place === 'file'
         ? `The guest of ${label} is saved in ${path}: if it went on here, the file would be an old copy.`
         : `The guest of ${label} was written to ${path}: if it went on here, that file would be an old copy.`,
       `${place === 'file' ? 'Restore it from there, or discard it' : 'Discard the file'} ("qemu-migration continue SOCKET --discard-saved ${path}"): that removes the file, and then continues.`,
     );
+    return { ...verdict, discards: path };
   }
   return refused(
     `${label} has given its guest away (postmigrate), and that nobody else has it cannot be proven.`,

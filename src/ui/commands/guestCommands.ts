@@ -1,12 +1,14 @@
 import { commands as vscodeCommands, Disposable, l10n, workspace } from 'vscode';
 import {
   continueGuest,
+  discardAndContinue,
   type GateSurroundings,
   type GateVerb,
   type GateVerdict,
   judgeGuest,
   quitMachine,
 } from '../../migration/run/guestGate';
+import { RunRefusedError } from '../../migration/run/checks';
 import type { Journals } from '../../migration/run/journal/journals';
 import type { MachineRegistry } from '../../vm/registry';
 import type { MachineHandle } from '../../vm/types';
@@ -15,6 +17,11 @@ import type { Contribution } from '../contribution';
 import { CommandId } from '../ids';
 import type { Prompts } from '../prompts';
 import { type MachinePicker, refuseUnlessReady } from './machinePicker';
+
+interface Judged {
+  readonly machine: MachineHandle;
+  readonly verdict: GateVerdict;
+}
 
 /** Continue a guest, quit a QEMU: only where it is proven to be safe. */
 export class GuestCommands implements Contribution {
@@ -46,22 +53,52 @@ export class GuestCommands implements Contribution {
   }
 
   private async continue(target: CommandTarget): Promise<void> {
-    const machine = await this.judged('continue', target, l10n.t('Continue Guest'));
-    if (machine === undefined) return;
+    const judged = await this.judged('continue', target, l10n.t('Continue Guest'));
+    if (judged === undefined) return;
+    const { machine, verdict } = judged;
+    if (verdict.discards !== undefined) {
+      await this.discard(machine, verdict, verdict.discards);
+      return;
+    }
     const why = await continueGuest(machine, this.around);
     this.prompts.status(l10n.t('The guest of {0} runs again. {1}', machine.snapshot.label, why));
   }
 
+  /** The guest of a file, in the QEMU that saved it: one of the two has to go. */
+  private async discard(machine: MachineHandle, verdict: GateVerdict, path: string): Promise<void> {
+    const { label } = machine.snapshot;
+    const sure = await this.prompts.confirm({
+      message: l10n.t('Discard the saved guest of {0}, and continue it?', label),
+      detail: [
+        verdict.reason,
+        l10n.t('{0} is removed first, for good. Then the guest goes on in {1}.', path, label),
+      ].join(' '),
+      action: l10n.t('Remove File and Continue'),
+      keep: l10n.t('Keep File'),
+    });
+    if (!sure) return;
+    try {
+      await discardAndContinue(machine, path, this.around);
+    } catch (error) {
+      if (!(error instanceof RunRefusedError)) throw error;
+      const text = [...error.reasons, error.nextStep].filter((part) => part !== '').join(' ');
+      void this.prompts.message('warning', text);
+      return;
+    }
+    this.prompts.status(l10n.t('{0} was removed, and the guest of {1} runs again.', path, label));
+  }
+
   private async quit(target: CommandTarget): Promise<void> {
-    const machine = await this.judged('quit', target, l10n.t('Quit QEMU'), async (verdict, it) =>
-      this.prompts.confirm({
-        message: l10n.t('Quit the QEMU of {0}?', it.snapshot.label),
-        detail: [verdict.reason, l10n.t('Its process ends, and its monitor with it.')].join(' '),
-        action: l10n.t('Quit QEMU'),
-        keep: l10n.t('Leave It'),
-      }),
-    );
-    if (machine === undefined) return;
+    const judged = await this.judged('quit', target, l10n.t('Quit QEMU'));
+    if (judged === undefined) return;
+    const { machine, verdict } = judged;
+    const sure = await this.prompts.confirm({
+      message: l10n.t('Quit the QEMU of {0}?', machine.snapshot.label),
+      detail: [verdict.reason, l10n.t('Its process ends, and its monitor with it.')].join(' '),
+      action: l10n.t('Quit QEMU'),
+      keep: l10n.t('Leave It'),
+    });
+    if (!sure) return;
     await this.prompts.progress(
       { title: l10n.t('Quitting {0}', machine.snapshot.label), where: 'view' },
       () => quitMachine(machine, this.around),
@@ -69,13 +106,12 @@ export class GuestCommands implements Contribution {
     this.prompts.status(l10n.t('The QEMU of {0} has ended.', machine.snapshot.label));
   }
 
-  /** The machine, if it may be done to it; a refusal is told with what to do. */
+  /** The machine, if it may be done to it or once a file is discarded; a refusal is told with what to do. */
   private async judged(
     verb: GateVerb,
     target: CommandTarget,
     title: string,
-    confirm?: (verdict: GateVerdict, machine: MachineHandle) => Promise<boolean>,
-  ): Promise<MachineHandle | undefined> {
+  ): Promise<Judged | undefined> {
     if (!workspace.isTrusted) {
       this.refuseUntrusted();
       return undefined;
@@ -83,13 +119,12 @@ export class GuestCommands implements Contribution {
     const machine = await this.picker.choose(target, { title, refuse: refuseUnlessReady });
     if (machine === undefined) return undefined;
     const verdict = await judgeGuest(verb, machine, this.around);
-    if (!verdict.allowed) {
+    if (!verdict.allowed && verdict.discards === undefined) {
       const text = [verdict.reason, verdict.nextStep].filter((part) => part !== '').join(' ');
       void this.prompts.message('warning', text);
       return undefined;
     }
-    const sure = confirm === undefined || (await confirm(verdict, machine));
-    return sure ? machine : undefined;
+    return { machine, verdict };
   }
 
   private get around(): GateSurroundings {

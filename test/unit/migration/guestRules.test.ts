@@ -397,6 +397,15 @@ describe('guest rules', () => {
     );
   });
 
+  it('names the file that would have to go before a saved guest goes on, and none of a guest that went', () => {
+    const saved = evidence(handedOver, { last: past('both', 'file', savedTo(true)) });
+    assert.equal(judgeEvidence('continue', saved).discards, '/x/saved');
+    const gave = evidence(handedOver, { last: past('source', 'target', savedTo(true)) });
+    assert.equal(judgeEvidence('continue', gave).discards, undefined);
+    const busy = { ...saved, drivenBy: 'another (pid 1)' };
+    assert.equal(judgeEvidence('continue', busy).discards, undefined);
+  });
+
   it('never continues beside a running copy, after the guest has gone, or one given away', () => {
     fc.assert(
       fc.property(anyEvidence, (given) => {
