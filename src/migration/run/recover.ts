@@ -73,7 +73,7 @@ async function recover(context: RecoveryContext): Promise<RunOutcome> {
   ]);
   const sides = { source: source.side, target: target.side };
   const machines = { source: source.machine, target: target.machine };
-  const states = new StateReporter(report);
+  const states = new StateReporter(report, 'unknown');
   states.recordIn(journal);
   const evidence = await Evidence.begin(
     begin.request,

@@ -232,7 +232,8 @@ class ActiveRun implements Run {
       sourceLabel: labels.source,
       targetLabel: labels.target,
       startedAt,
-      progress: noProgress,
+      // Who has the guest of a run that is taken up is what has to be found out.
+      progress: takenUp === undefined ? noProgress : { ...noProgress, owner: 'unknown' },
       outcome: undefined,
       journalId: takenUp,
       takenUp: takenUp !== undefined,

@@ -6,11 +6,13 @@ import type { GuestOwner, RunPhase, RunProgress } from './types';
 export class StateReporter {
   private readonly report: (patch: Partial<RunProgress>) => void;
   private journal: Pick<RunJournal, 'jot'> | undefined;
-  private owner: GuestOwner = 'source';
+  private owner: GuestOwner;
   private listener: ((state: RunPhase) => void) | undefined;
 
-  constructor(report: (patch: Partial<RunProgress>) => void) {
+  /** @param owner who may run the guest before any state is entered */
+  constructor(report: (patch: Partial<RunProgress>) => void, owner: GuestOwner = 'source') {
     this.report = report;
+    this.owner = owner;
   }
 
   recordIn(journal: Pick<RunJournal, 'jot'> | undefined): void {

@@ -25,6 +25,7 @@ export function lampText(lamp: Lamp): string {
 }
 
 function lookOf(owner: GuestOwner, run: RunRecord, id: MachineId): Omit<Lamp, 'owner'> {
+  const { phase } = run.progress;
   switch (owner) {
     case 'source':
     case 'target':
@@ -48,6 +49,13 @@ function lookOf(owner: GuestOwner, run: RunRecord, id: MachineId): Omit<Lamp, 'o
         icon: { codicon: 'error', color: 'problemsErrorIcon.foreground' },
       };
     case 'unknown':
+      if (run.takenUp === true && run.outcome === undefined && phase !== 'needs-you') {
+        return {
+          words: 'not known yet',
+          meaning: 'Which side may run the guest is being found out. Continue neither meanwhile.',
+          icon: { codicon: 'search' },
+        };
+      }
       return {
         words: 'unknown - needs you',
         meaning:

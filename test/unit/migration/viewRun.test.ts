@@ -54,6 +54,17 @@ describe('the lamp of a run', () => {
     });
   }
 
+  it('of a run that is taken up says nothing of the guest before it is found out', () => {
+    const run = { ...runOf({ owner: 'unknown' }), takenUp: true };
+    const node = buildMachineNode(machine('a'), { run });
+    assert.match(node.description ?? '', /^guest: not known yet · /);
+    const stuck = { ...runOf({ owner: 'unknown', phase: 'needs-you' }), takenUp: true };
+    assert.equal(
+      row(buildMachineNode(machine('a'), { run: stuck }), 'lamp').description,
+      'unknown - needs you',
+    );
+  });
+
   it('of a run with one machine is that machine', () => {
     const run = { ...runOf({ owner: 'target' }), request: inPlace() };
     const node = buildMachineNode(machine('a'), { run });
