@@ -211,9 +211,9 @@ export class PreflightList {
   }
 }
 
-/** The dialog asks for the speed, and says what each choice risks. */
+/** The dialog asks for the speed, and for consent, and says what each choice risks. */
 function isAskedAlready({ id }: Finding, request: MigrationRequest): boolean {
-  if (id === 'bandwidth-low') return true;
+  if (['bandwidth-low', 'exec-no-way-back', 'tcp-plain'].includes(id)) return true;
   return id === 'switchover-guess' && request.maxBandwidthBytesPerSecond !== undefined;
 }
 
