@@ -8,7 +8,7 @@ import {
   judgeGuest,
   quitMachine,
 } from '../../migration/run/guestGate';
-import { RunRefusedError } from '../../migration/run/checks';
+import { RunRefusedError } from '../../migration/run/checks/checks';
 import type { Journals } from '../../migration/run/journal/journals';
 import type { MachineRegistry } from '../../vm/registry';
 import type { MachineHandle } from '../../vm/types';
