@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { TestResult } from '../../test/support/mochaRun';
 import { requireTools, tools } from '../lib/packages';
 import { root } from '../lib/paths';
@@ -33,7 +33,7 @@ export const tiers = {
       await buildExtension();
       await prepareQemu();
     },
-    run: () => runMochaTier('qemu', 60_000),
+    run: () => runMochaFiles('qemu', 60_000),
   },
   workbench: {
     about: 'the extension inside a real extension host',
@@ -61,7 +61,31 @@ export const tierNames = Object.keys(tiers) as TierName[];
 
 /** Runs a tier's files by mocha in a process of its own, and reads back what became of each test. */
 async function runMochaTier(tier: string, timeoutMs: number): Promise<TestResult[]> {
-  const files = await testFiles(tier);
+  return runMocha(tier, timeoutMs, await testFiles(tier), 'inherit');
+}
+
+/** How many files of a tier that mostly waits run at the same time. */
+const lanes = 2;
+
+/** The same with a process a file, some at a time; what a file prints stays together. */
+async function runMochaFiles(tier: string, timeoutMs: number): Promise<TestResult[]> {
+  const waiting = [...(await testFiles(tier))];
+  const results: TestResult[] = [];
+  const work = async (): Promise<void> => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+      results.push(...(await runMocha(tier, timeoutMs, [file], 'pipe')));
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, work));
+  return results;
+}
+
+async function runMocha(
+  tier: string,
+  timeoutMs: number,
+  files: readonly string[],
+  output: 'inherit' | 'pipe',
+): Promise<TestResult[]> {
   const directory = temporaryDirectory('results');
   try {
     const resultsFile = join(directory.path, 'results.json');
@@ -70,17 +94,23 @@ async function runMochaTier(tier: string, timeoutMs: number): Promise<TestResult
     const child = await spawnOwned(process.execPath, args, {
       cwd: root,
       cleansUp: true,
-      stdio: ['ignore', 'inherit', 'inherit'],
+      stdio: ['ignore', output, output],
     });
+    let printed = '';
+    for (const stream of [child.child.stdout, child.child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => (printed += text));
+    }
     const { code, signal } = await child.exited;
+    process.stdout.write(printed);
     const results = JSON.parse(
       await readFile(resultsFile, 'utf8').catch(() => '[]'),
     ) as TestResult[];
     const orderly = code === 0 || results.some(({ state }) => state === 'failed');
     if (orderly) return results;
+    const what = files.length === 1 ? basename(files[0] ?? '') : tier;
     return [
       ...results,
-      failure(`the ${tier} tests end by themselves`, `ended by ${signal ?? code ?? '?'}`),
+      failure(`the ${what} tests end by themselves`, `ended by ${signal ?? code ?? '?'}`),
     ];
   } finally {
     await directory.remove();
