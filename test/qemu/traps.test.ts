@@ -13,7 +13,7 @@
  * | 7.2 takes a cancel of paused postcopy, and hangs | the table in run/states.ts | not sent |
  * | x-ignore-shared with two files: no page is copied | `memory-file-differs` | refusal |
  * | cpr-exec without shared memory: not refused, guest lost | `memory-not-shared`, `aux-ram-share` | yes |
- * | cpr-exec without `-device`, memory size: guest lost | `exec-command-differs`, `exec-device-missing` | methodChecks.test.ts |
+ * | cpr-exec without `-device`, memory size: guest lost | `exec-command-differs`, `exec-hot-plugged` | methodChecks.test.ts |
  * | `migrate file:` writes over what is there | `file-exists` | yes |
  * | without return-path the source says completed, the target failed | a run turns it on | yes |
  * | `cont` on the source after success: two copies | the guest gate | yes; guestGate.test.ts |
