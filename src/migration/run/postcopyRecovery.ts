@@ -41,9 +41,9 @@ export class PostcopyRecovery {
       : `The channel broke; joining both sides again (attempt ${Math.max(1, this.attempts)}).`;
   }
 
-  /** A person cut the channel: it is joined again on their word only. */
-  pausedByHand(): void {
-    this.byHand = true;
+  /** A person cuts the channel: it is joined again on their word only. */
+  pausedByHand(cut: boolean): void {
+    this.byHand = cut;
   }
 
   /** One look, and perhaps one attempt. Never rejects. */

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { stringifyJson } from '../../qmp/json';
 import type { BorrowedSettings } from './borrowedSettings';
 import { ControlRefusedError, type ControlRequest } from './controls';
@@ -57,13 +58,29 @@ async function carryOut(request: ControlRequest, options: RunControlsOptions): P
     case 'pause-postcopy':
       failUnless(gate, request, ['postcopy']);
       await note(recorder, request);
-      recovery?.pausedByHand();
-      await gate.send('source', 'migrate-pause', {}, patience);
+      await untilActive(source);
+      // Before the reply, which the break may overtake.
+      recovery?.pausedByHand(true);
+      try {
+        await gate.send('source', 'migrate-pause', {}, patience);
+      } catch (error) {
+        recovery?.pausedByHand(false);
+        throw error;
+      }
       return;
     case 'recover-postcopy':
       failUnless(gate, request, ['interrupted']);
       await recovery?.recover();
       return;
+  }
+}
+
+/** QEMU pauses nothing in the moments before the guest runs on the target. Bounded; never rejects. */
+async function untilActive(source: Side): Promise<void> {
+  for (let tries = 0; tries < 20; tries += 1) {
+    const view = await source.look();
+    if (view.kind !== 'answered' || view.migrationStatus !== 'postcopy-device') return;
+    await sleep(100);
   }
 }
 
