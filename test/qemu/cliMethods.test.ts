@@ -101,7 +101,7 @@ describe('the command line and the ways to move a guest', () => {
       const cli = await typing('migrate', '--json', ...args, source.qmpSocket, target.qmpSocket);
       await cli.saidOnStderr(/pass 1|MiB\/s/);
       cli.child.stdin?.write('nonsense\nrelease\nhelp\n');
-      await cli.saidOnStderr(/yank: cut the channel/);
+      await cli.saidOnStderr(/yank: yank connections/);
       cli.child.stdin?.write('set max-bandwidth=0\npostcopy\n');
       // Nobody is there any more; the migration goes on.
       cli.child.stdin?.end();
