@@ -298,7 +298,11 @@ describe('the check before a migration, with real QEMUs', () => {
       await pair.source.waitForRounds(2);
       const { source } = pair;
       await source.probe('migrate-set-parameters', { 'max-bandwidth': 2 ** 20 });
-      const slow = at(await look(pair, {}, true), 'convergence');
+      let slow = at(await look(pair, {}, true), 'convergence');
+      // On a busy host a second may fall into the guest's rest between two rounds.
+      for (let again = 0; slow.level !== 'warns' && again < 5; again += 1) {
+        slow = at(await look(pair, {}, true), 'convergence');
+      }
       assert.equal(slow.level, 'warns');
       assert.match(slow.what, /will not converge/);
       assert.match(slow.why, /1 MiB\/s/);
