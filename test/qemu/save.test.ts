@@ -299,8 +299,8 @@ for (const version of versions) {
       assert.match(refused.details.join(' '), /may not be whole|does not begin as/);
     });
 
-    it('lets the guest run on when the disk is full', async function () {
-      if (process.getuid?.() !== 0) this.skip();
+    it('lets the guest run on when the disk is full', async () => {
+      // Only root may mount.
       const small = join(directory, 'small');
       await mkdir(small);
       execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', small]);
@@ -316,7 +316,7 @@ for (const version of versions) {
           [outcome.kind, outcome.owner, outcome.guestRunning],
           ['failed', 'source', true],
         );
-        assert.match(outcome.details.join(' '), /No space left on device/);
+        assert.match(outcome.details.join(' '), /No space left on device|Input\/output error/);
         await runsOn(source);
         assert.deepEqual(await readdir(small), []);
       } finally {
