@@ -215,7 +215,7 @@ describe('traps of QEMU', () => {
     }
   });
 
-  it('QEMU 7.2 takes a cancel of paused postcopy, and hangs; we send none', async () => {
+  it('sends QEMU 7.2 no cancel of paused postcopy, which would hang for ever', async () => {
     const guest = 'fast-dirtying' as const;
     const { source, runs, request, log } = await start({
       ...{ version: '7.2', source: { guest }, target: { guest } },
