@@ -33,8 +33,14 @@ export async function addTransferredDevices(
   const missing = devicesToAdd(source.snapshot, target.snapshot);
   const added: string[] = [];
   for (const device of missing) {
+    const netdev = {
+      type: 'tap',
+      id: device.netdev?.id ?? '',
+      ...{ script: '', downscript: '' },
+      [offer.permission.name]: true,
+    };
     const args = await readDeviceArguments(source.connection(), device);
-    await addDevice(target.connection(), device, offer.permission.name, args);
+    await addNic(target.connection(), device.id, { netdev, device: args });
     added.push(device.id);
   }
   if (added.length > 0) await target.refresh(['devices']);
@@ -90,34 +96,60 @@ async function readDeviceArguments(
   };
 }
 
-async function addDevice(
+async function addNic(
   connection: QmpConnection,
-  device: DeviceFacts,
-  permission: string,
-  args: JsonObject,
+  name: string,
+  { netdev, device }: PlannedNic,
 ): Promise<void> {
-  const id = device.netdev?.id ?? '';
+  const { id = null } = netdev;
   try {
-    await connection.execute('netdev_add', {
-      type: 'tap',
-      id,
-      script: '',
-      downscript: '',
-      [permission]: true,
-    });
+    await connection.execute('netdev_add', netdev);
   } catch (error) {
-    throw asDeviceError(device, error);
+    throw asDeviceError(name, error);
   }
   try {
-    await connection.execute('device_add', args);
+    await connection.execute('device_add', device);
   } catch (error) {
     await connection.execute('netdev_del', { id }).catch(() => undefined);
-    throw asDeviceError(device, error);
+    throw asDeviceError(name, error);
   }
 }
 
-function asDeviceError(device: DeviceFacts, error: unknown): unknown {
+function asDeviceError(device: string, error: unknown): unknown {
   return error instanceof QmpCommandError
-    ? new TargetDeviceError(device.id, `The target refused "${device.id}": ${error.desc}`, error)
+    ? new TargetDeviceError(device, `The target refused "${device}": ${error.desc}`, error)
     : error;
+}
+
+/** A NIC with its netdev, as QMP makes them. */
+export interface PlannedNic {
+  /** Arguments of `netdev_add`. */
+  readonly netdev: JsonObject;
+  /** Arguments of `device_add`. */
+  readonly device: JsonObject;
+}
+
+/**
+ * Adds NICs with their netdevs to a target, back to back: a netdev without its NIC drops what it reads.
+ *
+ * @param announce told of each before it is added
+ * @returns ids of the NICs
+ * @throws {TargetDeviceError} then the netdev that was to serve it is removed again
+ */
+export async function addPlannedNics(
+  target: MachineHandle,
+  nics: readonly PlannedNic[],
+  announce: (id: string) => Promise<void>,
+): Promise<readonly string[]> {
+  for (const nic of nics) await announce(nicId(nic));
+  const connection = target.connection();
+  for (const nic of nics) await addNic(connection, nicId(nic), nic);
+  if (nics.length > 0) await target.refresh(['devices']);
+  return nics.map(nicId);
+}
+
+/** A device without an id is called by its netdev's. */
+export function nicId({ netdev, device }: PlannedNic): string {
+  const id = device['id'] ?? netdev['id'];
+  return typeof id === 'string' ? id : 'a NIC without id';
 }

@@ -1,12 +1,33 @@
 import type { HelperLocation } from '../../fdpass/locate';
 import type { MachineHandle, MachineId } from '../../vm/types';
 import type { ControlRequest } from './controls';
-import type { Journals } from './journal/journals';
+import type { Holding, Journals } from './journal/journals';
 import type { Patience } from './patience';
 import type { MigrationRequest, RunProgress } from './types';
 
+/** Devices that the target of a run has to be given before it listens. */
+export interface TargetDevices {
+  /** Their ids: they are not missed before the run. */
+  readonly ids: readonly string[];
+  /**
+   * Adds them, when the target's settings are made. What it added and could not make use of it takes back
+   * itself.
+   *
+   * @returns ids of what was added
+   */
+  add(target: MachineHandle): Promise<readonly string[]>;
+}
+
+/** What the caller of a run adds to it that does more than this run, such as a live update. */
+export interface RunParts {
+  /** Machines that the caller has claimed already. */
+  readonly holding?: Holding | undefined;
+  /** Absent: what backend transfer needs, as found on the source. */
+  readonly targetDevices?: TargetDevices | undefined;
+}
+
 /** What every run is given, whatever its method. */
-export interface RunContext {
+export interface RunContext extends RunParts {
   readonly request: MigrationRequest;
   readonly source: MachineHandle;
   /** The same as `source` for methods with one machine. */

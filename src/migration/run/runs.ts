@@ -2,7 +2,7 @@ import type { HelperLocation } from '../../fdpass/locate';
 import { Emitter, type Disposable, type Event } from '../../qmp/emitter';
 import type { MachineHandle, MachineId, MachineSnapshot } from '../../vm/types';
 import { RunRefusedError } from './checks/checks';
-import type { Journals } from './journal/journals';
+import type { Holding, Journals } from './journal/journals';
 import type { RunJournal } from './journal/runJournal';
 import type { JournalState } from './journal/state';
 import { methodOf } from '../methods/names';
@@ -11,7 +11,7 @@ import { runTwoSided } from './twoSided';
 import { runCprExec } from './oneSided/cprExec';
 import { runRestore } from './oneSided/restore';
 import { runSave } from './oneSided/save';
-import type { ControlHandler, RunContext } from './runContext';
+import type { ControlHandler, RunContext, RunParts } from './runContext';
 import type { Patience } from './patience';
 import { noProgress } from './progressText';
 import { recoverRun } from './recover';
@@ -65,9 +65,10 @@ export class Runs implements Disposable {
   /**
    * Begins a migration.
    *
+   * @param parts of a caller that does more than this run
    * @throws {RunRefusedError} when one of the machines is unknown or in a run already
    */
-  start(request: MigrationRequest): Run {
+  start(request: MigrationRequest, parts: RunParts = {}): Run {
     this.failIfBusy(request);
     const source = this.machine(request.source);
     const target = this.machine(request.target);
@@ -77,6 +78,7 @@ export class Runs implements Disposable {
     run.begin((signals) =>
       driverOf(request)({
         ...signals,
+        ...parts,
         request,
         source,
         target,
@@ -93,16 +95,17 @@ export class Runs implements Disposable {
   /**
    * Takes up a run whose driver is gone; see `Journals.list`.
    *
+   * @param holding what the caller has claimed already
    * @throws {RunRefusedError} when one of the machines is in a run of ours
    * @throws {NoSuchRunError}
    * @throws {MachineDrivenError} when another process was faster
    */
-  async recover(journalId: string, attach: Attach): Promise<Run> {
+  async recover(journalId: string, attach: Attach, holding?: Holding): Promise<Run> {
     const { journals } = this.options;
     if (journals === undefined) throw new Error('Runs without journals cannot be taken up');
     const { state: found } = await journals.find(journalId);
     this.failIfBusy(found.begin.request);
-    const { journal, state } = await journals.reopen(journalId);
+    const { journal, state } = await journals.reopen(journalId, holding);
     return this.takeUp(journal, state, attach);
   }
 

@@ -25,12 +25,20 @@ export function isArriving(request: MigrationRequest): boolean {
 
 /** Backend transfer comes before the devices that it brings. */
 export async function prepareTarget(
-  { request, source, target, log }: Sides & Pick<RunContext, 'log'>,
+  {
+    request,
+    source,
+    target,
+    log,
+    targetDevices,
+  }: Sides & Pick<RunContext, 'log' | 'targetDevices'>,
   borrowed: BorrowedSettings,
 ): Promise<void> {
   await applyPlanned(borrowed, target, plannedSettings(request, 'target'));
   await switchBackendTransfer(request, borrowed, target);
-  const added = await addTransferredDevices(source, target);
+  const added = await (targetDevices === undefined
+    ? addTransferredDevices(source, target)
+    : targetDevices.add(target));
   if (added.length > 0) log(`added to ${target.snapshot.label}: ${added.join(', ')}`);
 }
 

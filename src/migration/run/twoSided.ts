@@ -62,9 +62,15 @@ export async function runTwoSided(context: RunContext): Promise<RunOutcome> {
     await Promise.all(present.map((machine) => machine.identify()));
     process = await processOfTarget(context);
     // Who has them is the better answer than what is seen of it.
-    claim = await context.journals?.claim(source.snapshot, { ...target.snapshot, process });
+    claim = await context.journals?.claim(
+      source.snapshot,
+      { ...target.snapshot, process },
+      undefined,
+      context.holding,
+    );
     const facts = await readMethodFacts(request, source, target);
-    const inventories = await readInventories(request, source, target);
+    const later = new Set(context.targetDevices?.ids);
+    const inventories = { ...(await readInventories(request, source, target)), later };
     overridden = checkBeforeRun(request, source, target, inventories, facts);
     if (request.transport === 'fd' && !isArriving(request)) await failWithoutHelper(context);
     journal = await claim?.begin({ request, guestRan: ranNow() });

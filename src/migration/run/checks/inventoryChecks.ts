@@ -9,6 +9,8 @@ import type { MigrationRequest } from '../types';
 export interface Inventories {
   readonly source: Inventory;
   readonly target: Inventory;
+  /** Ids of devices that the target is going to be given. */
+  readonly later?: ReadonlySet<string>;
 }
 
 /**
@@ -96,7 +98,8 @@ function deviceObstacles(
   target: MachineSnapshot,
   inventories: Inventories,
 ): readonly Obstacle[] {
-  const later = new Set(devicesToAdd(source, target).map(({ id }) => id));
+  const added = devicesToAdd(source, target).map(({ id }) => id);
+  const later = new Set([...added, ...(inventories.later ?? [])]);
   const { missing, different } = comparePlaces(inventories.source, inventories.target);
   return [
     ...missing

@@ -146,12 +146,13 @@ const integer = z.pipe(
   z.transform((value: number | bigint) => BigInt(value)),
 );
 const json = z.custom<JsonValue>((value: unknown) => value !== undefined);
-const processShape = z.object({ pid: z.int(), startTicks: integer, boot: z.string() });
-const driver = z.extend(processShape, { program: z.string(), host: z.string() });
+export const processShape = z.object({ pid: z.int(), startTicks: integer, boot: z.string() });
+/** Shared with the journals of live updates. */
+export const driverShape = z.extend(processShape, { program: z.string(), host: z.string() });
 const side = z.enum(['source', 'target']);
 const figure = z.optional(z.number());
 
-const machine = z.object({
+export const machineShape = z.object({
   key: z.string().check(z.regex(/^[\w-]+$/)),
   socket: z.string(),
   label: z.string(),
@@ -261,19 +262,19 @@ const channel = z.discriminatedUnion('transport', [
   }),
 ]);
 
-const stamp = { v: z.literal(journalVersion), at: z.number() };
+export const stamp = { v: z.literal(journalVersion), at: z.number() };
 const bare = <K extends string>(kind: K) => z.object({ ...stamp, kind: z.literal(kind) });
 
 const entry = z.discriminatedUnion('kind', [
   z.extend(bare('begin'), {
     run: z.string(),
-    driver,
-    source: machine,
-    target: machine,
+    driver: driverShape,
+    source: machineShape,
+    target: machineShape,
     request,
     guestRan: z.boolean(),
   }),
-  z.extend(bare('driver'), { driver }),
+  z.extend(bare('driver'), { driver: driverShape }),
   z.extend(bare('loan'), { loan: z.int(), side, always: z.boolean(), what: loanWhat }),
   z.extend(bare('loan-end'), { loan: z.int() }),
   z.extend(bare('kept'), {
@@ -312,13 +313,25 @@ export class BadEntryError extends Error {
 
 /** @throws {BadEntryError} for garbage, and for what another version wrote */
 export function parseEntry(line: string): StampedEntry {
+  return parseLine(line, (value) => entry.safeParse(value));
+}
+
+/**
+ * Reads one line of a journal of any kind.
+ *
+ * @throws {BadEntryError} for garbage, and for what another version wrote
+ */
+export function parseLine<Entry>(
+  line: string,
+  shape: (value: JsonValue) => z.core.util.SafeParseResult<Entry>,
+): Entry {
   let value: JsonValue;
   try {
     value = parseJson(line);
   } catch (error) {
     throw new BadEntryError('a line is not JSON', { cause: error });
   }
-  const read = entry.safeParse(value);
+  const read = shape(value);
   if (read.success) return read.data;
   const version = z.object({ v: z.unknown() }).safeParse(value).data?.v;
   throw new BadEntryError(
@@ -328,7 +341,7 @@ export function parseEntry(line: string): StampedEntry {
   );
 }
 
-const driven = z.object({ driver });
+const driven = z.object({ driver: driverShape });
 
 /** Whose journal it is, also when the rest of the line means nothing to us. */
 export function peekDriver(line: string): Driver | undefined {

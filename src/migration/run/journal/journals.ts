@@ -1,15 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
-import { identifyMachine, mayDrive, ourselves } from './processes';
+import { identifyMachine, isSameIdentity, ourselves } from './processes';
 import type { MachineSnapshot } from '../../../vm/types';
 import type { RunOutcome } from '../types';
 import {
-  BadEntryError,
   parseEntry,
-  peekDriver,
   printEntry,
   type Driver,
-  type JournalEntry,
   type MachineIdentity,
   type StampedEntry,
 } from './entries';
@@ -20,14 +17,21 @@ import {
   UnfinishedRunError,
 } from './errors';
 import { realFiles, type JournalFiles } from './files';
+import {
+  JournalFolder,
+  type DamagedJournal,
+  type JournalBasics,
+  type ListedJournal,
+  type OpenJournal,
+} from './journalFolder';
 import { MachineLocks, type Lockable, type MachineLock } from './locks';
 import { RunJournal } from './runJournal';
 import { stateOf, type Beginning, type JournalState } from './state';
+import { parseUpdateEntry, printUpdateEntry, type StampedUpdateEntry } from './updateEntries';
+import { UpdateJournal } from './updateJournal';
+import { updateStateOf, type UpdateBeginning, type UpdateState } from './updateState';
 
-const suffix = '.jsonl';
-const draftSuffix = '.new';
-/** How many journals of ended runs are kept. */
-const keptEnded = 100;
+export type { DamagedJournal } from './journalFolder';
 
 export interface JournalsOptions {
   /** See `stateDirectory`. */
@@ -38,20 +42,15 @@ export interface JournalsOptions {
   readonly log?: (line: string) => void;
 }
 
-/** A journal as it was read. */
-export interface ListedRun {
-  readonly id: string;
-  readonly path: string;
-  readonly state: JournalState;
-  /** Who carries the run out now; `undefined` when it has ended or its driver is gone. */
-  readonly drivenBy: Driver | undefined;
-}
+/** The journal of a run as it was read. */
+export type ListedRun = ListedJournal<JournalState>;
+/** The journal of a live update as it was read. */
+export type ListedUpdate = ListedJournal<UpdateState>;
 
-/** A journal that cannot be understood, and where it is now. */
-export interface DamagedJournal {
-  readonly path: string;
-  readonly reason: string;
-}
+/** Keys of machines (see `MachineIdentity.key`) that the caller has claimed already. */
+export type Holding = ReadonlySet<string>;
+
+const none: Holding = new Set();
 
 /** A journal as it is written. */
 export interface JournalText {
@@ -75,10 +74,25 @@ export interface Claim {
   release(): Promise<void>;
 }
 
+/** A machine that is ours for a live update. */
+export interface UpdateClaim {
+  /** For the run of the update, and for all else that claims machines meanwhile. */
+  readonly holding: Holding;
+  /** @throws {JournalUnavailableError} then nothing is claimed any more */
+  begin(
+    beginning: Omit<UpdateBeginning, 'kind' | 'update' | 'driver' | 'machine'>,
+  ): Promise<UpdateJournal>;
+  /** Takes the new QEMU as well. @throws {MachineDrivenError} */
+  add(target: MachineIdentity): Promise<void>;
+  /** Not needed after `begin`: the end of the journal releases too. */
+  release(): Promise<void>;
+}
+
 /** All journals and locks of this user on this host. */
 export class Journals {
   readonly directory: string;
-  private readonly runsDirectory: string;
+  private readonly runs: JournalFolder<StampedEntry, JournalState>;
+  private readonly updates: JournalFolder<StampedUpdateEntry, UpdateState>;
   private readonly files: JournalFiles;
   private readonly program: string;
   private readonly locks: MachineLocks;
@@ -86,10 +100,12 @@ export class Journals {
 
   constructor(options: JournalsOptions) {
     this.directory = options.directory;
-    this.runsDirectory = path.join(options.directory, 'runs');
     this.files = options.files ?? realFiles;
     this.program = options.program;
     this.log = options.log ?? (() => undefined);
+    const folder = (name: string): string => path.join(options.directory, name);
+    this.runs = new JournalFolder(folder('runs'), this.files, runForm, this.log);
+    this.updates = new JournalFolder(folder('updates'), this.files, updateForm, this.log);
     this.locks = new MachineLocks(path.join(options.directory, 'locks'), this.files);
   }
 
@@ -97,6 +113,7 @@ export class Journals {
    * Takes both machines for one run.
    *
    * @param besides what the run needs for itself as well
+   * @param holding what the caller has claimed already: not taken here, and not released
    * @throws {MachineDrivenError} another run has one of them
    * @throws {UnfinishedRunError} a run of one of them was left in the middle
    * @throws {JournalUnavailableError}
@@ -105,6 +122,7 @@ export class Journals {
     source: MachineSnapshot,
     target: MachineSnapshot,
     besides?: Lockable,
+    holding: Holding = none,
   ): Promise<Claim> {
     const machines = {
       source: await identifyMachine(source),
@@ -112,10 +130,10 @@ export class Journals {
     };
     const driver = await ourselves(this.program);
     const wanted = [machines.source, machines.target, ...(besides === undefined ? [] : [besides])];
-    const locks = await this.lockAll(wanted, driver);
+    const locks = await this.lockAll(wanted, driver, holding);
     const release = (): Promise<void> => releaseAll(locks);
     try {
-      await this.failIfUnfinished([machines.source, machines.target]);
+      await this.failIfUnfinished([machines.source, machines.target], holding);
     } catch (error) {
       await release();
       throw error;
@@ -126,10 +144,44 @@ export class Journals {
         const run = newRunId();
         const entry = { kind: 'begin', run, driver, ...machines, ...beginning } as const;
         try {
-          return await this.create(run, entry, release);
+          const opened = await this.runs.create(run, { at: Date.now(), ...entry });
+          return this.journalOf(run, opened, release);
         } catch (error) {
           await release();
-          throw new JournalUnavailableError(this.runsDirectory, error);
+          throw new JournalUnavailableError(this.runs.directory, error);
+        }
+      },
+    };
+  }
+
+  /**
+   * Takes a machine for a live update.
+   *
+   * @throws {MachineDrivenError} a run or another update has it
+   * @throws {UnfinishedRunError} a run or an update of it was left in the middle
+   * @throws {JournalUnavailableError}
+   */
+  async claimUpdate(source: MachineSnapshot): Promise<UpdateClaim> {
+    const machine = await identifyMachine(source);
+    const driver = await ourselves(this.program);
+    const claim = await this.hold([machine], driver);
+    try {
+      await this.failIfUnfinished([machine], none);
+    } catch (error) {
+      await claim.release();
+      throw error;
+    }
+    return {
+      ...claim,
+      begin: async (beginning) => {
+        const update = newUpdateId();
+        const entry = { kind: 'begin', update, driver, machine, ...beginning } as const;
+        try {
+          const opened = await this.updates.create(update, { at: Date.now(), ...entry });
+          return this.updateJournalOf(update, opened, claim.release);
+        } catch (error) {
+          await claim.release();
+          throw new JournalUnavailableError(this.updates.directory, error);
         }
       },
     };
@@ -140,24 +192,19 @@ export class Journals {
     return this.locks.holder(await identifyMachine(machine));
   }
 
-  /** Every journal that is there; damaged ones without a living driver are set aside. */
+  /** The journal of every run that is there; damaged ones without a living driver are set aside. */
   async list(): Promise<JournalList> {
-    const runs: ListedRun[] = [];
-    const damaged: DamagedJournal[] = [];
-    const names = await this.files.list(this.runsDirectory);
-    for (const name of [...names].sort().reverse()) {
-      const file = path.join(this.runsDirectory, name);
-      if (!name.endsWith(suffix)) continue;
-      const text = await this.files.read(file);
-      if (text === undefined) continue;
-      try {
-        runs.push(await this.listed(name.slice(0, -suffix.length), file, text));
-      } catch (error) {
-        if (!(error instanceof BadEntryError)) throw error;
-        damaged.push(await this.setAside(file, text, error.message));
-      }
-    }
-    return { runs, damaged };
+    const { found, damaged } = await this.runs.list();
+    return { runs: found, damaged };
+  }
+
+  /** The same of live updates, the newest first. */
+  async listUpdates(): Promise<{
+    readonly updates: readonly ListedUpdate[];
+    readonly damaged: readonly DamagedJournal[];
+  }> {
+    const { found, damaged } = await this.updates.list();
+    return { updates: found, damaged };
   }
 
   /**
@@ -166,23 +213,51 @@ export class Journals {
    * @throws {NoSuchRunError}
    * @throws {MachineDrivenError}
    */
-  async reopen(id: string): Promise<{ journal: RunJournal; state: JournalState }> {
+  async reopen(
+    id: string,
+    holding: Holding = none,
+  ): Promise<{ journal: RunJournal; state: JournalState }> {
     const found = await this.find(id);
     const { source, target } = found.state.begin;
     if (found.drivenBy !== undefined) throw new MachineDrivenError(source.label, found.drivenBy);
     const driver = await ourselves(this.program);
-    const locks = await this.lockAll([source, target], driver);
+    const locks = await this.lockAll([source, target], driver, holding);
+    const release = (): Promise<void> => releaseAll(locks);
     try {
-      // Somebody may have finished it before we had the locks.
-      const text = (await this.files.read(found.path)) ?? '';
-      const { state } = await this.listed(found.id, found.path, text);
-      if (state.ended) throw new NoSuchRunError(id, 'ended');
-      const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-      const journal = await this.openExisting(found, whole, text.slice(whole.length), locks);
+      const { state, opened } = await this.openAgain(this.runs, found);
+      const journal = this.journalOf(found.id, opened, release);
       await journal.record({ kind: 'driver', driver });
       return { journal, state };
     } catch (error) {
-      await releaseAll(locks);
+      await release();
+      throw error;
+    }
+  }
+
+  /**
+   * Takes a live update over whose driver is gone, with both of its machines.
+   *
+   * @throws {NoSuchRunError}
+   * @throws {MachineDrivenError}
+   */
+  async reopenUpdate(id: string): Promise<{
+    readonly journal: UpdateJournal;
+    readonly state: UpdateState;
+    readonly holding: Holding;
+    readonly add: UpdateClaim['add'];
+  }> {
+    const found = await this.findUpdate(id);
+    const { machine } = found.state.begin;
+    if (found.drivenBy !== undefined) throw new MachineDrivenError(machine.label, found.drivenBy);
+    const driver = await ourselves(this.program);
+    const claim = await this.hold([machine], driver);
+    try {
+      const { state, opened } = await this.openAgain(this.updates, found);
+      const journal = this.updateJournalOf(found.id, opened, claim.release);
+      await journal.record({ kind: 'driver', driver });
+      return { journal, state, holding: claim.holding, add: claim.add };
+    } catch (error) {
+      await claim.release();
       throw error;
     }
   }
@@ -197,33 +272,45 @@ export class Journals {
    * What was written down of a run, for a person to read; `undefined` when its journal is not there, or
    * cannot be understood. Changes nothing.
    */
-  async read(id: string): Promise<JournalText | undefined> {
-    const file = path.join(this.runsDirectory, `${id}${suffix}`);
-    const text = await this.files.read(file);
-    if (text === undefined) return undefined;
-    try {
-      return { path: file, entries: text.split('\n').slice(0, -1).map(parseEntry) };
-    } catch (error) {
-      if (error instanceof BadEntryError) return undefined;
-      throw error;
-    }
+  read(id: string): Promise<JournalText | undefined> {
+    return this.runs.entries(id);
   }
 
   /** @throws {NoSuchRunError} */
   async find(id: string): Promise<ListedRun> {
     const { runs } = await this.list();
-    const found = runs.filter((run) => run.id === id || run.id.endsWith(id));
-    const [first, second] = found;
-    if (id === '' || first === undefined) throw new NoSuchRunError(id, 'missing');
-    if (second !== undefined && first.id !== id) throw new NoSuchRunError(id, 'ambiguous');
-    if (first.state.ended) throw new NoSuchRunError(id, 'ended');
-    return first;
+    return pick(runs, id);
   }
 
-  private async failIfUnfinished(machines: readonly MachineIdentity[]): Promise<void> {
+  /** @throws {NoSuchRunError} */
+  async findUpdate(id: string): Promise<ListedUpdate> {
+    const { updates } = await this.listUpdates();
+    return pick(updates, id);
+  }
+
+  private async failIfUnfinished(
+    machines: readonly MachineIdentity[],
+    holding: Holding,
+  ): Promise<void> {
     const { runs, damaged } = await this.list().catch((error: unknown) => {
-      throw new JournalUnavailableError(this.runsDirectory, error);
+      throw new JournalUnavailableError(this.runs.directory, error);
     });
+    const { updates } = await this.listUpdates().catch((error: unknown) => {
+      throw new JournalUnavailableError(this.updates.directory, error);
+    });
+    for (const { id, state } of updates) {
+      const { machine } = state.begin;
+      // The run of an update, or one that is taken up with it.
+      if (state.ended || holding.has(machine.key)) continue;
+      const ours = machines.some(({ key, process }) => {
+        const isTarget =
+          process !== undefined &&
+          state.target !== undefined &&
+          isSameIdentity(process, state.target);
+        return key === machine.key || isTarget;
+      });
+      if (ours) throw new UnfinishedRunError(id, machine.label, 'its new QEMU');
+    }
     for (const { path: file, reason } of damaged) this.log(`damaged journal ${file}: ${reason}`);
     for (const { id, state } of runs) {
       const { source, target } = state.begin;
@@ -235,12 +322,15 @@ export class Journals {
   private async lockAll(
     machines: readonly Lockable[],
     driver: Driver,
+    holding: Holding = none,
   ): Promise<readonly MachineLock[]> {
     const taken: MachineLock[] = [];
     try {
       // One machine may be both sides, and has one lock.
       const distinct = new Map(machines.map((machine) => [machine.key, machine]));
-      for (const machine of distinct.values()) taken.push(await this.locks.take(machine, driver));
+      for (const machine of distinct.values()) {
+        if (!holding.has(machine.key)) taken.push(await this.locks.take(machine, driver));
+      }
       return taken;
     } catch (error) {
       await releaseAll(taken);
@@ -251,116 +341,77 @@ export class Journals {
     }
   }
 
-  private async create(
-    run: string,
-    entry: JournalEntry,
-    release: () => Promise<void>,
-  ): Promise<RunJournal> {
-    await this.files.makeDirectory(this.directory);
-    await this.files.makeDirectory(this.runsDirectory);
-    const place = path.join(this.runsDirectory, `${run}${suffix}`);
-    // Under another name until it is whole, or somebody who lists runs would take it for a damaged one.
-    const draft = path.join(this.runsDirectory, `${run}${draftSuffix}`);
-    const file = await this.files.open(draft, 'new');
-    try {
-      const text = `${printEntry({ at: Date.now(), ...entry })}\n`;
-      await file.write(text);
-      await file.sync();
-      await this.files.rename(draft, place);
-      await this.files.syncDirectory(this.runsDirectory);
-      return this.journalOf(run, file, Buffer.byteLength(text), release);
-    } catch (error) {
-      await file.close().catch(() => undefined);
-      // Of a run that never was.
-      for (const name of [draft, place]) await this.files.remove(name).catch(() => undefined);
-      throw error;
-    }
+  /** Locks that can be added to, for a live update. */
+  private async hold(
+    machines: readonly Lockable[],
+    driver: Driver,
+  ): Promise<Omit<UpdateClaim, 'begin'>> {
+    const locks = [...(await this.lockAll(machines, driver))];
+    const holding = new Set(machines.map(({ key }) => key));
+    return {
+      holding,
+      add: async (target) => {
+        if (holding.has(target.key)) return;
+        locks.push(...(await this.lockAll([target], driver)));
+        holding.add(target.key);
+      },
+      release: () => releaseAll(locks),
+    };
   }
 
-  private async openExisting(
-    { id, path: place }: ListedRun,
-    whole: string,
-    rest: string,
-    locks: readonly MachineLock[],
-  ): Promise<RunJournal> {
-    const length = Buffer.byteLength(whole);
-    if (rest !== '') await this.keepCutLine(place, rest);
-    const file = await this.files.open(place, 'existing');
-    if (rest !== '') await file.truncate(length);
-    return this.journalOf(id, file, length, () => releaseAll(locks));
+  /** Somebody may have finished it before we had the locks. @throws {NoSuchRunError} */
+  private async openAgain<Entry extends { readonly kind: string }, State extends JournalBasics>(
+    folder: JournalFolder<Entry, State>,
+    found: ListedJournal<State>,
+  ): Promise<{ readonly state: State; readonly opened: OpenJournal }> {
+    const { listed, whole, cut } = await folder.readAgain(found);
+    if (listed.state.ended) throw new NoSuchRunError(found.id, 'ended');
+    return { state: listed.state, opened: await folder.open(found.path, whole, cut) };
   }
 
-  /** What a host that went down in the middle of a line has left of it. */
-  private async keepCutLine(place: string, rest: string): Promise<void> {
-    this.log(`${place} ends in the middle of a line: ${rest}`);
-    const file = await this.files
-      .open(`${place}.${Date.now()}.damaged`, 'new')
-      .catch(() => undefined);
-    await file?.write(rest).catch(() => undefined);
-    await file?.close().catch(() => undefined);
-  }
-
-  private journalOf(
-    run: string,
-    file: Awaited<ReturnType<JournalFiles['open']>>,
-    length: number,
-    release: () => Promise<void>,
-  ): RunJournal {
-    return new RunJournal(run, file, length, {
+  private journalOf(run: string, opened: OpenJournal, release: () => Promise<void>): RunJournal {
+    return new RunJournal(run, opened, {
       log: this.log,
       afterEnd: async (ended) => {
         await release();
-        if (ended) await this.prune();
+        if (ended) await this.runs.prune();
       },
     });
   }
 
-  /** @throws {BadEntryError} */
-  private async listed(id: string, file: string, text: string): Promise<ListedRun> {
-    const state = readJournal(text);
-    const running = !state.ended && !state.left && (await mayDrive(state.driver));
-    return { id, path: file, state, drivenBy: running ? state.driver : undefined };
-  }
-
-  private async setAside(file: string, text: string, reason: string): Promise<DamagedJournal> {
-    const driver = peekDriver(text.split('\n', 1)[0] ?? '');
-    // Another version of this program may be at it right now.
-    if (driver !== undefined && (await mayDrive(driver))) return { path: file, reason };
-    const aside = `${file}.damaged`;
-    try {
-      await this.files.rename(file, aside);
-    } catch {
-      return { path: file, reason };
-    }
-    return { path: aside, reason };
-  }
-
-  private async prune(): Promise<void> {
-    const { runs } = await this.list();
-    const ended = runs.filter(({ state }) => state.ended);
-    for (const { path: file } of ended.slice(keptEnded)) await this.files.remove(file);
-    for (const name of await this.files.list(this.runsDirectory)) {
-      if (!name.endsWith(draftSuffix)) continue;
-      const draft = path.join(this.runsDirectory, name);
-      const driver = peekDriver((await this.files.read(draft)) ?? '');
-      if (driver !== undefined && !(await mayDrive(driver))) await this.files.remove(draft);
-    }
+  private updateJournalOf(
+    update: string,
+    opened: OpenJournal,
+    release: () => Promise<void>,
+  ): UpdateJournal {
+    return new UpdateJournal(update, opened, {
+      log: this.log,
+      afterEnd: async (ended) => {
+        await release();
+        if (ended) await this.updates.prune();
+      },
+    });
   }
 }
 
-/**
- * The state that a journal's text proves. A last line without its end was never relied upon: what it
- * announces was not done.
- *
- * @throws {BadEntryError}
- */
-export function readJournal(text: string): JournalState {
-  const lines = text.split('\n');
-  lines.pop();
-  const entries: StampedEntry[] = lines.map(parseEntry);
-  const state = stateOf(entries);
-  if (state === undefined) throw new BadEntryError('it has no beginning');
-  return state;
+const runForm = { parse: parseEntry, print: printEntry, stateOf };
+const updateForm = {
+  parse: parseUpdateEntry,
+  print: printUpdateEntry,
+  stateOf: updateStateOf,
+};
+
+/** The one that is meant by an id or by its end. @throws {NoSuchRunError} */
+function pick<State extends JournalBasics>(
+  all: readonly ListedJournal<State>[],
+  id: string,
+): ListedJournal<State> {
+  const found = all.filter((one) => one.id === id || one.id.endsWith(id));
+  const [first, second] = found;
+  if (id === '' || first === undefined) throw new NoSuchRunError(id, 'missing');
+  if (second !== undefined && first.id !== id) throw new NoSuchRunError(id, 'ambiguous');
+  if (first.state.ended) throw new NoSuchRunError(id, 'ended');
+  return first;
 }
 
 async function releaseAll(locks: readonly MachineLock[]): Promise<void> {
@@ -371,4 +422,9 @@ async function releaseAll(locks: readonly MachineLock[]): Promise<void> {
 function newRunId(): string {
   const time = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '');
   return `${time}-${randomBytes(3).toString('hex')}`;
+}
+
+/** Told from a run's name by its first letter. */
+function newUpdateId(): string {
+  return `u${newRunId()}`;
 }

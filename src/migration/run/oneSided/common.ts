@@ -91,7 +91,12 @@ export async function runOneSided(
     await machine.identify();
     const { file } = request.options ?? {};
     const lock = file === undefined ? undefined : await lockOfFile(file.path);
-    claim = await context.journals?.claim(machine.snapshot, machine.snapshot, lock);
+    claim = await context.journals?.claim(
+      machine.snapshot,
+      machine.snapshot,
+      lock,
+      context.holding,
+    );
     await check(context);
     journal = await claim?.begin({ request, guestRan: ranNow() });
   } catch (error) {
