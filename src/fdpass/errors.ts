@@ -10,7 +10,20 @@ export type FdPassReason =
   | 'interrupted'
   | 'reportFailed'
   | 'setupFailed'
+  /** The process has ended; another one may have its pid. */
+  | 'processGone'
+  /** The kernel does not let us have what is another process's; `permissionAdvice` says what helps. */
+  | 'notPermitted'
+  | 'fetchFailed'
+  /** The descriptor is no queue of the TAP that was named. */
+  | 'notThatTap'
+  /** The surroundings of the process cannot be had. */
+  | 'unlike'
+  | 'execFailed'
+  | 'tapControlFailed'
   | 'usage'
+  /** The helper is of an earlier version, which cannot do this. */
+  | 'helperTooOld'
   /** The helper could not be started. */
   | 'spawnFailed'
   /** A signal that we did not send ended it. */
@@ -32,6 +45,12 @@ export interface FdPassErrorDetails {
   readonly stderr?: string | undefined;
   readonly cause?: unknown;
 }
+
+/** What a person can do about `notPermitted`. */
+export const permissionAdvice =
+  'Descriptors and surroundings of a process may be taken by its own user where ' +
+  'kernel.yama.ptrace_scope is 0, and by whoever has CAP_SYS_PTRACE, such as root; joining its ' +
+  'namespaces and becoming its user needs root.';
 
 /** Descriptors were not handed over; names that QEMU had already got are closed again. */
 export class FdPassError extends Error {

@@ -2,11 +2,15 @@ import type { QmpConnection, Reservation } from '../qmp/connection';
 import { QmpClosedError, QmpCommandError } from '../qmp/errors';
 import type { JsonObject, JsonValue } from '../qmp/json';
 import { FdPassError } from './errors';
+import { likeArguments, type ProcessId } from './lines';
+import { askPeer, type PeerCredentials } from './peer';
 import { runHelper } from './process';
 import { inGlobalOrder, takeTurns } from './turns';
 import { judge, type Sent } from './verdict';
 
-export { FdPassError, type FdPassReason } from './errors';
+export { FdPassError, permissionAdvice, type FdPassReason } from './errors';
+export type { PeerCredentials } from './peer';
+export type { ProcessId } from './lines';
 
 export interface FdPassOptions {
   readonly signal?: AbortSignal;
@@ -32,6 +36,14 @@ export interface TapRequest {
   readonly vnetHdr?: boolean;
 }
 
+/** What another process has open. */
+export interface RemoteDescriptor {
+  readonly process: ProcessId;
+  readonly fd: number;
+  /** The TAP that it has to be a queue of. */
+  readonly ifname: string;
+}
+
 /** One command, with one descriptor, on one connection. */
 interface Delivery {
   readonly connection: QmpConnection;
@@ -53,7 +65,8 @@ const cleanUpMs = 1000;
  * rejects with {@link FdPassError} and takes back what it can.
  */
 export class FdPassHelper {
-  private readonly path: string;
+  /** Absolute. */
+  readonly path: string;
 
   /** `path` is absolute, of a helper that was looked at before; see `locateHelper`. */
   constructor(path: string) {
@@ -102,6 +115,35 @@ export class FdPassHelper {
       await Promise.all(given.map((fdname) => closeName(connection, fdname)));
       throw error;
     }
+  }
+
+  /**
+   * Gives QEMU a duplicate of a TAP queue that another process has open. Both then read from the
+   * same queue: see `TapGuard` for what the other process must be kept from.
+   */
+  async adoptDescriptor(
+    connection: QmpConnection,
+    fdname: string,
+    { process, fd, ifname }: RemoteDescriptor,
+    options: FdPassOptions = {},
+  ): Promise<void> {
+    const verb = ['adopt', ...likeArguments(process), '--from', `${fd}:${ifname}`];
+    await this.deliver([getfd(connection, fdname)], verb, [], new Bounds(options));
+  }
+
+  /**
+   * Whom the kernel names as the other end of a connection: the process that called `listen`. Of
+   * QEMUs that libvirt starts that is libvirt.
+   */
+  async peer(connection: QmpConnection, options: FdPassOptions = {}): Promise<PeerCredentials> {
+    const bounds = new Bounds(options);
+    const { socket, closeReason } = connection;
+    if (socket === undefined || closeReason !== undefined) {
+      throw new FdPassError('connectionClosed', 'there is no connection to look at');
+    }
+    return askPeer(this.path, socket, bounds.signal).catch((error: unknown) => {
+      throw bounds.explain(error);
+    });
   }
 
   /** Has the helper send these at once. `inherited` is the descriptor to send of each, if it is ours. */

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { FdPassError, type FdPassReason } from './errors';
+import { FdPassError, type FdPassErrorDetails, type FdPassReason } from './errors';
 import type { HelperEnd } from './process';
 
 /** How much of a command QEMU may have. */
@@ -12,7 +12,7 @@ export interface Verdict {
 }
 
 /** The helper's exit codes (native/fdpass/README.md). */
-const exitCodes = {
+export const exitCodes = {
   badDestination: 10,
   badDescriptor: 11,
   pairFailed: 12,
@@ -23,10 +23,17 @@ const exitCodes = {
   interrupted: 17,
   reportFailed: 18,
   setupFailed: 19,
+  processGone: 20,
+  notPermitted: 21,
+  fetchFailed: 22,
+  notThatTap: 23,
+  unlike: 24,
+  execFailed: 25,
+  tapControlFailed: 26,
   usage: 64,
 } as const satisfies Partial<Record<FdPassReason, number>>;
 
-const reasons = Object.keys(exitCodes) as (keyof typeof exitCodes)[];
+export const reasons = Object.keys(exitCodes) as (keyof typeof exitCodes)[];
 const count = z.int().check(z.gte(0));
 const destinations = z.array(z.object({ bytes: count, bytesWritten: count }));
 
@@ -34,6 +41,7 @@ const report = z.discriminatedUnion('ok', [
   z.object({ ok: z.literal(true), destinations }),
   z.object({
     ok: z.literal(false),
+    verb: z.optional(z.string()),
     reason: z.enum(reasons),
     errno: z.nullable(z.string()),
     destinations,
@@ -61,6 +69,9 @@ export function judge(end: HelperEnd, lengths: readonly number[]): Verdict {
     if (told.ok) return { sent, error: undefined };
     const message = personalLine(end.stderr) || `the helper ended with ${end.exitCode ?? '?'}`;
     const errno = told.errno ?? undefined;
+    if (told.reason === 'usage' && told.verb === 'none') {
+      return { sent, error: tooOld(details) };
+    }
     return { sent, error: new FdPassError(told.reason, message, { ...details, errno }) };
   }
   if (end.signal !== undefined && !end.flooded) {
@@ -101,12 +112,19 @@ function readReport(end: HelperEnd, lengths: readonly number[]): Report | undefi
   return fits && data.destinations.length === lengths.length ? data : undefined;
 }
 
+/** A helper that does not know the verb. */
+export function tooOld(details: FdPassErrorDetails): FdPassError {
+  const message =
+    'the helper that is set is older than version 1.1.0, which this needs; use the bundled one';
+  return new FdPassError('helperTooOld', message, details);
+}
+
 /** The helper's sentence for a person, without its name and the reason, which the report has too. */
-function personalLine(stderr: string): string {
+export function personalLine(stderr: string): string {
   const [line = ''] = stderr.split('\n', 1);
   return line.replace(/^fdpass: (?:\w+: )?/, '').trim();
 }
 
-function excerpt(text: string): string {
+export function excerpt(text: string): string {
   return text === '' ? 'nothing' : JSON.stringify(text.slice(0, 80));
 }

@@ -1,3 +1,4 @@
+import type net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CallSite, withCallers } from './callSite';
 import type { Event } from './emitter';
@@ -110,6 +111,14 @@ export class QmpConnection {
     options: ExecuteOptions = defaultOptions,
   ): Promise<Reservation> {
     return reserve(this.wire, this.turns, command, args, options, new CallSite());
+  }
+
+  /**
+   * The connected socket itself, for a child process that only looks at it; whoever hands it over
+   * calls `resume()` on it right after the spawn. `undefined` over a transport without one.
+   */
+  get socket(): net.Socket | undefined {
+    return this.wire.transport.socket;
   }
 
   /** Ends the connection at once. Commands in flight fail; QEMU may still carry them out. */

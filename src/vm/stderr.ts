@@ -45,6 +45,11 @@ export async function watchStderr(
   }
 }
 
+/** The end of a log that was empty when `begun` was looked at. */
+export function ownLog(file: string, begun: Stats): StderrTail {
+  return { lines: () => readSince(file, begun) };
+}
+
 /** What was added to the file since; nothing when it was replaced, emptied or closed to us. */
 async function readSince(file: string, begun: Stats): Promise<readonly string[]> {
   try {

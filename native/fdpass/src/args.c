@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool usage(struct failure *failure, const char *detail) {
+bool usage(struct failure *failure, const char *detail) {
   return fail(failure, OUTCOME_USAGE, 0, -1, detail);
 }
 
 /* Plain decimal digits only: no sign, no blank, no octal or hexadecimal. */
-static bool parse_number(const char *text, int least, int most, int *number) {
+bool parse_number(const char *text, int least, int most, int *number) {
   const size_t length = strlen(text);
   if (length == 0 || length > 10 || strspn(text, "0123456789") != length) {
     return false;
@@ -24,8 +24,33 @@ static bool parse_number(const char *text, int least, int most, int *number) {
   return true;
 }
 
+bool parse_ticks(const char *text, uint64_t *ticks) {
+  const size_t length = strlen(text);
+  if (length == 0 || length > 19 || strspn(text, "0123456789") != length) {
+    return false;
+  }
+  *ticks = strtoull(text, NULL, 10);
+  return true;
+}
+
+/* FD or FD:IFNAME, of another process: there 0, 1 and 2 may be meant as well. */
+bool parse_remote(const char *text, struct remote *remote) {
+  char number[16] = "";
+  const char *colon = strchr(text, ':');
+  const size_t length = colon == NULL ? strlen(text) : (size_t)(colon - text);
+  if (length >= sizeof number || (colon != NULL && !valid_interface_name(colon + 1))) {
+    return false;
+  }
+  memcpy(number, text, length);
+  *remote = (struct remote){.fd = -1};
+  if (colon != NULL) {
+    memcpy(remote->ifname, colon + 1, strlen(colon + 1));
+  }
+  return parse_number(number, 0, INT_MAX, &remote->fd);
+}
+
 static bool parse_verb(const char *word, enum verb *verb) {
-  static const enum verb verbs[] = {VERB_PAIR, VERB_SEND, VERB_TAP};
+  static const enum verb verbs[] = {VERB_PAIR, VERB_SEND, VERB_TAP, VERB_ADOPT};
   for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
     if (strcmp(word, verb_word(verbs[i])) == 0) {
       *verb = verbs[i];
@@ -63,6 +88,18 @@ static bool add_descriptor(struct job *job, const char *fd, struct failure *fail
   return true;
 }
 
+/* One of the options of adopt that say whose descriptor goes. */
+static bool parse_origin(struct job *job, const char *option, const char *value) {
+  if (strcmp(option, "--like") == 0) {
+    return !job->has_like && (job->has_like = parse_number(value, 1, INT_MAX, &job->like.pid));
+  }
+  if (strcmp(option, "--start-ticks") == 0) {
+    return !job->has_ticks && (job->has_ticks = parse_ticks(value, &job->like.start_ticks));
+  }
+  return strcmp(option, "--from") == 0 && !job->has_remote &&
+         (job->has_remote = parse_remote(value, &job->remote));
+}
+
 static bool check_whole(const struct job *job, struct failure *failure) {
   if (job->count == 0) {
     return usage(failure, "no destination given");
@@ -73,6 +110,10 @@ static bool check_whole(const struct job *job, struct failure *failure) {
   }
   if (job->verb == VERB_TAP && job->count > 1 && !job->multi_queue) {
     return usage(failure, "several queues need --multi-queue");
+  }
+  if (job->verb == VERB_ADOPT &&
+      (job->count != 1 || !job->has_like || !job->has_ticks || !job->has_remote)) {
+    return usage(failure, "adopt takes one each of --like, --start-ticks, --from and --to");
   }
   for (size_t i = 0; job->verb == VERB_SEND && i < job->count; i++) {
     if (job->destinations[i].descriptor == -1) {
@@ -93,7 +134,7 @@ bool parse_arguments(int argc, char **argv, struct job *job, struct failure *fai
     return true;
   }
   if (argc < 2 || !parse_verb(argv[1], &job->verb)) {
-    return usage(failure, "the first argument is pair, send, tap, --version or --help");
+    return usage(failure, "the first argument is a verb, --version or --help");
   }
   int next = 2;
   if (job->verb == VERB_TAP) {
@@ -118,6 +159,8 @@ bool parse_arguments(int argc, char **argv, struct job *job, struct failure *fai
       if (!parse_number(argv[next++], 1, MAX_TIMEOUT_MS, &job->timeout_ms)) {
         return usage(failure, "--timeout-ms takes 1 to 600000");
       }
+    } else if (job->verb == VERB_ADOPT && left >= 1 && parse_origin(job, option, argv[next])) {
+      next++;
     } else if (job->verb == VERB_TAP && strcmp(option, "--multi-queue") == 0) {
       job->multi_queue = true;
     } else if (job->verb == VERB_TAP && strcmp(option, "--vnet-hdr") == 0) {

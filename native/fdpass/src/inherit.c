@@ -41,19 +41,11 @@ static int by_number(const void *left, const void *right) {
   return (a > b) - (a < b);
 }
 
-bool isolate(const struct job *job, struct failure *failure) {
+bool keep_only(int *keep, size_t count, struct failure *failure) {
   /* A descriptor made later must never become 0, 1 or 2. */
   for (int fd = 0; fd <= 2; fd++) {
     if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", O_RDWR) != fd) {
       return fail(failure, OUTCOME_SETUP_FAILED, errno, -1, "open /dev/null");
-    }
-  }
-  int keep[2 * MAX_DESTINATIONS];
-  size_t count = 0;
-  for (size_t i = 0; i < job->count; i++) {
-    keep[count++] = job->destinations[i].fd;
-    if (job->destinations[i].descriptor != -1) {
-      keep[count++] = job->destinations[i].descriptor;
     }
   }
   qsort(keep, count, sizeof keep[0], by_number);
@@ -71,8 +63,19 @@ bool isolate(const struct job *job, struct failure *failure) {
   return true;
 }
 
-/* Returns 0, or the errno that says what is wrong with the destination. */
-static int check_destination(int fd) {
+bool isolate(const struct job *job, struct failure *failure) {
+  int keep[2 * MAX_DESTINATIONS];
+  size_t count = 0;
+  for (size_t i = 0; i < job->count; i++) {
+    keep[count++] = job->destinations[i].fd;
+    if (job->destinations[i].descriptor != -1) {
+      keep[count++] = job->destinations[i].descriptor;
+    }
+  }
+  return keep_only(keep, count, failure);
+}
+
+int check_connected(int fd) {
   struct sockaddr_storage peer;
   socklen_t size = sizeof peer;
   int domain = 0;
@@ -96,7 +99,7 @@ static int check_destination(int fd) {
 bool check_inherited(struct job *job, struct failure *failure) {
   for (size_t i = 0; i < job->count; i++) {
     const struct destination *to = &job->destinations[i];
-    const int wrong = check_destination(to->fd);
+    const int wrong = check_connected(to->fd);
     if (wrong != 0) {
       return fail(failure, OUTCOME_BAD_DESTINATION, wrong, (int)i,
                   "not a connected UNIX stream socket");

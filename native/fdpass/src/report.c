@@ -8,11 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-struct line {
-  char text[16 * 1024];
-  size_t length;
-};
-
 bool fail(struct failure *failure, enum outcome outcome, int error, int destination,
           const char *detail) {
   *failure = (struct failure){outcome, error, destination, detail};
@@ -27,6 +22,14 @@ const char *verb_word(enum verb verb) {
       return "send";
     case VERB_TAP:
       return "tap";
+    case VERB_ADOPT:
+      return "adopt";
+    case VERB_PEER:
+      return "peer";
+    case VERB_LAUNCH:
+      return "launch";
+    case VERB_HOLD:
+      return "hold";
     case VERB_NONE:
     case VERB_VERSION:
     case VERB_HELP:
@@ -59,6 +62,20 @@ static const char *reason_word(enum outcome outcome) {
       return "reportFailed";
     case OUTCOME_SETUP_FAILED:
       return "setupFailed";
+    case OUTCOME_PROCESS_GONE:
+      return "processGone";
+    case OUTCOME_NOT_PERMITTED:
+      return "notPermitted";
+    case OUTCOME_FETCH_FAILED:
+      return "fetchFailed";
+    case OUTCOME_NOT_THAT_TAP:
+      return "notThatTap";
+    case OUTCOME_UNLIKE:
+      return "unlike";
+    case OUTCOME_EXEC_FAILED:
+      return "execFailed";
+    case OUTCOME_TAP_CONTROL_FAILED:
+      return "tapControlFailed";
     case OUTCOME_USAGE:
       return "usage";
   }
@@ -67,7 +84,8 @@ static const char *reason_word(enum outcome outcome) {
 
 #define NAMED(name) {name, #name}
 
-static const char *errno_name(int error, char *spare, size_t size) {
+const char *errno_word(int error) {
+  static char spare[16];
   static const struct {
     int number;
     const char *name;
@@ -79,18 +97,20 @@ static const char *errno_name(int error, char *spare, size_t size) {
       NAMED(ENOENT),   NAMED(ENOMEM),       NAMED(ENOSYS),     NAMED(ENOTCONN),
       NAMED(ENOTSOCK), NAMED(ENXIO),        NAMED(EPERM),      NAMED(EPIPE),
       NAMED(E2BIG),    NAMED(EPROTOTYPE),   NAMED(EROFS),      NAMED(ETOOMANYREFS),
+      NAMED(ESRCH),    NAMED(ENOTDIR),      NAMED(ENOEXEC),    NAMED(ENOTTY),
+      NAMED(EUSERS),   NAMED(EOPNOTSUPP),   NAMED(ELOOP),      NAMED(ENAMETOOLONG),
+      NAMED(ENOSPC),   NAMED(ETXTBSY),      NAMED(EEXIST),     NAMED(ELIBBAD),
   };
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     if (names[i].number == error) {
       return names[i].name;
     }
   }
-  (void)snprintf(spare, size, "E%d", error);
+  (void)snprintf(spare, sizeof spare, "E%d", error);
   return spare;
 }
 
-__attribute__((format(printf, 2, 3))) static void append(struct line *line, const char *format,
-                                                         ...) {
+void append(struct line *line, const char *format, ...) {
   const size_t room = sizeof line->text - line->length;
   va_list values;
   va_start(values, format);
@@ -111,13 +131,12 @@ static void append_destinations(struct line *line, const struct job *job) {
   append(line, "]}\n");
 }
 
-static void append_failure(struct line *line, const struct failure *failure) {
-  char spare[16];
+void append_failure(struct line *line, const struct failure *failure) {
   append(line, ",\"reason\":\"%s\"", reason_word(failure->outcome));
   if (failure->error == 0) {
     append(line, ",\"errno\":null");
   } else {
-    append(line, ",\"errno\":\"%s\"", errno_name(failure->error, spare, sizeof spare));
+    append(line, ",\"errno\":\"%s\"", errno_word(failure->error));
   }
   if (failure->destination < 0) {
     append(line, ",\"destination\":null");
@@ -126,7 +145,7 @@ static void append_failure(struct line *line, const struct failure *failure) {
   }
 }
 
-static bool write_all(int fd, const char *text, size_t length) {
+bool write_all(int fd, const char *text, size_t length) {
   size_t written = 0;
   while (written < length) {
     const ssize_t some = write(fd, text + written, length - written);
@@ -144,7 +163,7 @@ static bool write_all(int fd, const char *text, size_t length) {
   return true;
 }
 
-static void tell_person(const struct failure *failure) {
+void tell_person(const struct failure *failure) {
   (void)fprintf(stderr, "fdpass: %s: %s", reason_word(failure->outcome), failure->detail);
   if (failure->destination >= 0) {
     (void)fprintf(stderr, " (destination %d)", failure->destination);
@@ -153,6 +172,15 @@ static void tell_person(const struct failure *failure) {
     (void)fprintf(stderr, ": %s", strerror(failure->error));
   }
   (void)fprintf(stderr, "%s\n", failure->outcome == OUTCOME_USAGE ? "; see fdpass --help" : "");
+}
+
+bool report_failure(int fd, enum verb verb, const struct failure *failure) {
+  static struct line line;
+  line.length = 0;
+  append(&line, "{\"ok\":false,\"verb\":\"%s\"", verb_word(verb));
+  append_failure(&line, failure);
+  append(&line, ",\"detail\":\"%s\"}\n", failure->detail);
+  return write_all(fd, line.text, line.length);
 }
 
 int report(const struct job *job, const struct failure *failure) {

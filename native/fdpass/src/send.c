@@ -43,6 +43,14 @@ bool catch_signals(struct failure *failure) {
   return true;
 }
 
+bool was_interrupted(void) {
+  return interrupted != 0;
+}
+
+const void *waiting_mask(void) {
+  return &unblocked;
+}
+
 bool make_pair(struct job *job, struct failure *failure) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
@@ -53,10 +61,14 @@ bool make_pair(struct job *job, struct failure *failure) {
   return true;
 }
 
-static int64_t now_ms(void) {
+int64_t now_us(void) {
   struct timespec now;
   (void)clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+  return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int64_t now_ms(void) {
+  return now_us() / 1000;
 }
 
 static bool is_closed(int error) {

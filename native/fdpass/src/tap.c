@@ -6,6 +6,8 @@
 #include <net/if.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* The kernel's own rule, and no '%', which it would take for a template. */
 bool valid_interface_name(const char *name) {
@@ -22,6 +24,10 @@ bool valid_interface_name(const char *name) {
   return true;
 }
 
+long tap_control(int fd, unsigned long request, void *argument) {
+  return syscall(SYS_ioctl, fd, request, argument);
+}
+
 bool open_tap_queues(struct job *job, struct failure *failure) {
   unsigned flags = IFF_TAP | IFF_NO_PI;
   flags |= job->multi_queue ? IFF_MULTI_QUEUE : 0U;
@@ -36,7 +42,7 @@ bool open_tap_queues(struct job *job, struct failure *failure) {
     if (fd < 0) {
       return fail(failure, OUTCOME_TAP_FAILED, errno, (int)i, "open /dev/net/tun");
     }
-    if (ioctl(fd, TUNSETIFF, &request) != 0) {
+    if (tap_control(fd, TUNSETIFF, &request) != 0) {
       return fail(failure, OUTCOME_TAP_FAILED, errno, (int)i, "TUNSETIFF");
     }
     job->destinations[i].descriptor = fd;

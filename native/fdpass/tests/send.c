@@ -267,7 +267,7 @@ static void strays_are_closed(void) {
 static void version_and_help(void) {
   const struct result version = execute(&(struct run){.args = {"--version", NULL}});
   CHECK_CODE(version, 0);
-  CHECK_TEXT(version.out, "fdpass 1.0.0\n");
+  CHECK_TEXT(version.out, "fdpass 1.1.0\n");
   const struct result help = execute(&(struct run){.args = {"--help", NULL}});
   CHECK_CODE(help, 0);
   CHECK(strstr(help.out, "usage: fdpass pair") == help.out);
