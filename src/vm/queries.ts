@@ -126,39 +126,41 @@ export async function queryMachineType(connection: QmpConnection): Promise<strin
 export async function queryNetdevs(
   connection: QmpConnection,
 ): Promise<ReadonlyMap<string, NetdevFacts>> {
+  const found = new Map<string, NetdevFacts>();
+  for (const { id, options } of await queryNetworkLines(connection)) {
+    const type = options.get('type');
+    // Of a multi-queue back end each queue has a line; the first tells all that we show.
+    if (type === 'nic' || found.has(id)) continue;
+    found.set(id, { id, type, ifname: options.get('ifname'), incoming: options.has('incoming') });
+  }
+  return found;
+}
+
+/** The lines of HMP `info network`, one for each queue; none when this QEMU has no HMP. */
+export async function queryNetworkLines(
+  connection: QmpConnection,
+): Promise<readonly { readonly id: string; readonly options: ReadonlyMap<string, string> }[]> {
   let text: JsonValue;
   try {
     text = await connection.execute('human-monitor-command', { 'command-line': 'info network' });
   } catch (error) {
-    if (error instanceof QmpCommandError) return new Map();
+    if (error instanceof QmpCommandError) return [];
     throw error;
   }
-  return typeof text === 'string' ? parseInfoNetwork(text) : new Map();
+  return typeof text === 'string' ? text.split(/\r?\n/).flatMap(networkLine) : [];
 }
 
-/** Lines such as ` \ net0: index=0,type=tap,ifname=tap0,script=no`; NICs themselves are left out. */
-function parseInfoNetwork(text: string): ReadonlyMap<string, NetdevFacts> {
-  const found = new Map<string, NetdevFacts>();
-  for (const line of text.split(/\r?\n/)) {
-    const match = /^\s*\\?\s*([^:\s]+):\s*(index=.*)$/.exec(line);
-    if (match?.[1] === undefined || match[2] === undefined) continue;
-    const options = new Map(
-      match[2].split(',').map((option): [string, string] => {
-        const [name = '', ...value] = option.split('=');
-        return [name, value.join('=')];
-      }),
-    );
-    const type = options.get('type');
-    // Of a multi-queue back end each queue has a line; the first tells all that we show.
-    if (type === 'nic' || found.has(match[1])) continue;
-    found.set(match[1], {
-      id: match[1],
-      type,
-      ifname: options.get('ifname'),
-      incoming: options.has('incoming'),
-    });
-  }
-  return found;
+/** Such as ` \ net0: index=0,type=tap,ifname=tap0,script=no`. */
+function networkLine(
+  line: string,
+): readonly { readonly id: string; readonly options: ReadonlyMap<string, string> }[] {
+  const match = /^\s*\\?\s*([^:\s]+):\s*(index=.*)$/.exec(line);
+  if (match?.[1] === undefined || match[2] === undefined) return [];
+  const options = match[2].split(',').map((option): [string, string] => {
+    const [name = '', ...value] = option.split('=');
+    return [name, value.join('=')];
+  });
+  return [{ id: match[1], options: new Map(options) }];
 }
 
 /**

@@ -1,23 +1,13 @@
-import { access, constants, readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { access, constants, readFile, readlink, stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as z from 'zod/mini';
+import { readDescriptors, type Descriptor } from '../../vm/descriptors';
 import { readInventory } from '../../vm/inventory';
-import { readCwd, readProcess, readText, realPath } from '../../vm/process';
+import { readCwd, readProcess, realPath } from '../../vm/process';
 import type { MachineHandle } from '../../vm/types';
 import type { RunOptions } from '../run/types';
 import { filesIn, isSameCommand, keptOptions, readCommandLine } from './commandLine';
 import { rehearse, type Rehearsal } from './rehearsal';
-
-/** An open descriptor of QEMU, as `/proc/PID/fdinfo` tells. */
-export interface Descriptor {
-  readonly fd: number;
-  /** What it is open on: a path, `socket:[N]`, ... */
-  readonly target: string;
-  /** Another program does not get it. */
-  readonly closesOnExec: boolean;
-  /** It is a queue of this TAP. */
-  readonly tap: string | undefined;
-}
 
 export interface ExecProgram {
   /** Absolute. */
@@ -113,7 +103,8 @@ async function readProgram(executable: string, wish: string | undefined): Promis
   return { path: file, isOther, problem: await programProblem(file) };
 }
 
-async function programProblem(file: string): Promise<string | undefined> {
+/** Why a program cannot be started as a QEMU, as a sentence. */
+export async function programProblem(file: string): Promise<string | undefined> {
   // QEMU itself would look through PATH for a bare name.
   if (!path.isAbsolute(file)) return `${file} is not an absolute path.`;
   const found = await stat(file).catch(() => undefined);
@@ -130,29 +121,6 @@ async function programProblem(file: string): Promise<string | undefined> {
   }
   return undefined;
 }
-
-async function readDescriptors(pid: number): Promise<readonly Descriptor[] | undefined> {
-  const directory = `/proc/${pid}`;
-  let names: readonly string[];
-  try {
-    names = await readdir(`${directory}/fd`);
-  } catch {
-    return undefined;
-  }
-  const read = async (name: string): Promise<readonly Descriptor[]> => {
-    const info = await readText(`${directory}/fdinfo/${name}`);
-    const target = await readlink(`${directory}/fd/${name}`).catch(() => undefined);
-    const flags = /^flags:\s*([0-7]+)/m.exec(info)?.[1];
-    if (target === undefined || flags === undefined) return [];
-    const closesOnExec = (Number.parseInt(flags, 8) & closeOnExec) !== 0;
-    const tap = /^iff:\s*(\S+)/m.exec(info)?.[1];
-    return [{ fd: Number(name), target, closesOnExec, tap }];
-  };
-  return (await Promise.all(names.map(read))).flat();
-}
-
-/** `O_CLOEXEC` as `/proc/PID/fdinfo` shows it, on all architectures that QEMU's KVM hosts have. */
-const closeOnExec = 0o2000000;
 
 async function missingFiles(args: readonly string[], cwd: string): Promise<readonly string[]> {
   const files = [...new Set(filesIn(keptOptions(args)))];
