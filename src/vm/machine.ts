@@ -30,6 +30,8 @@ export interface MachineOptions {
   readonly origin: MachineOrigin;
   /** What discovery knew already. */
   readonly discovered?: { readonly name: string | undefined; readonly process: QemuProcess };
+  /** What it is for, where that tells it from another of its name: see `MachineRegistry.lend`. */
+  readonly role?: string;
   /** Boolean device properties to read where a device has them. */
   readonly devicePermissions: readonly string[];
   readonly autoReconnect: boolean;
@@ -80,6 +82,10 @@ export class Machine implements MachineHandle, Disposable {
   readonly id: string;
   private current: MachineSnapshot;
   private live: QmpConnection | undefined;
+  private listening: Disposable | undefined;
+  /** Who tells of the traffic on our connection: the machine that has taken it over. */
+  private speaker: Machine = this;
+  private awaitsHeir = false;
   private attempt: Attempt | undefined;
   private retryTimer: NodeJS.Timeout | undefined;
   private pollTimer: NodeJS.Timeout | undefined;
@@ -98,7 +104,7 @@ export class Machine implements MachineHandle, Disposable {
   constructor(options: MachineOptions) {
     this.options = options;
     this.id = options.socketPath;
-    this.ownName = options.discovered?.name ?? path.basename(options.socketPath);
+    this.ownName = this.withRole(options.discovered?.name ?? path.basename(options.socketPath));
     this.current = {
       id: options.socketPath,
       socketPath: options.socketPath,
@@ -172,10 +178,11 @@ export class Machine implements MachineHandle, Disposable {
 
   private async open(signal: AbortSignal): Promise<void> {
     const { onTraffic } = this.options;
+    this.speaker = this;
     const connection = await QmpConnection.connect(this.options.socketPath, {
       signal,
       ...(onTraffic && {
-        onTraffic: (direction, text) => onTraffic(this.current.label, direction, text),
+        onTraffic: (direction, text) => this.speaker.tellTraffic(direction, text),
       }),
     });
     if (signal.aborted) connection.close();
@@ -183,18 +190,16 @@ export class Machine implements MachineHandle, Disposable {
     // A monitor serves one client: whoever gives up must not hold it until the last answer came.
     signal.addEventListener('abort', () => connection.close(), { once: true });
     // Listening before reading: what changes in between is then read again, never missed.
-    const listening = connection.onEvent((event) => this.handleEvent(event));
-    void connection.closed.then((reason) => {
-      listening.dispose();
-      if (this.live === connection) this.lose(reason);
-    });
+    this.listenTo(connection);
     try {
       const facts = await loadFacts(connection, this.options.devicePermissions);
       signal.throwIfAborted();
       this.live = connection;
       this.attempt = undefined;
       this.backoff.reset();
-      const name = facts.name ?? this.options.discovered?.name ?? path.basename(this.id);
+      const name = this.withRole(
+        facts.name ?? this.options.discovered?.name ?? path.basename(this.id),
+      );
       // A label that tells it from others of that name stays, if the name does.
       const label = name === this.ownName ? this.current.label : name;
       this.ownName = name;
@@ -206,6 +211,65 @@ export class Machine implements MachineHandle, Disposable {
       throw error;
     }
     void this.identify();
+  }
+
+  /**
+   * Until `succeed`, the end of the connection is no loss: another QEMU is about to take this one's
+   * place. With false it is one again, also in hindsight.
+   */
+  awaitHeir(expected: boolean): void {
+    this.awaitsHeir = expected;
+    if (expected || this.live !== undefined || this.attempt !== undefined) return;
+    this.lose({ kind: 'qemu-quit', guest: false, reason: 'host-qmp-quit' });
+  }
+
+  /**
+   * From now on this machine is the QEMU of `heir`, whose socket has got this one's path. The
+   * connection is taken over: no event is missed. `heir` is left without one.
+   *
+   * @throws {QmpConnectError} `heir` had none, and none could be made
+   */
+  async succeed(heir: Machine): Promise<void> {
+    const { live } = heir;
+    const { facts, process } = heir.current;
+    if (live === undefined || facts === undefined || live.closeReason !== undefined) {
+      heir.disconnect();
+      this.awaitsHeir = false;
+      await this.connect();
+      return;
+    }
+    heir.live = undefined;
+    heir.listening?.dispose();
+    heir.disconnect();
+    heir.speaker = this;
+    this.disconnect();
+    this.awaitsHeir = false;
+    this.live = live;
+    this.listenTo(live);
+    this.backoff.reset();
+    const name = facts.name ?? path.basename(this.id);
+    const label = name === this.ownName ? this.current.label : name;
+    this.ownName = name;
+    this.update({ facts, process, label, state: { kind: 'ready' } }, everyPart);
+    void this.refresh().catch(ignore);
+  }
+
+  private listenTo(connection: QmpConnection): void {
+    const listening = connection.onEvent((event) => this.handleEvent(event));
+    this.listening = listening;
+    void connection.closed.then((reason) => {
+      listening.dispose();
+      if (this.live === connection) this.lose(reason);
+    });
+  }
+
+  private tellTraffic(direction: 'in' | 'out', text: string): void {
+    this.options.onTraffic?.(this.current.label, direction, text);
+  }
+
+  private withRole(name: string): string {
+    const { role } = this.options;
+    return role === undefined ? name : `${name} (${role})`;
   }
 
   /** Finds the process behind the socket anew; `undefined` where `/proc` does not tell. */
@@ -315,6 +379,10 @@ export class Machine implements MachineHandle, Disposable {
     this.live = undefined;
     this.stale.clear();
     this.schedulePoll();
+    if (this.awaitsHeir) {
+      this.update({ state: { kind: 'connecting' } }, ['state']);
+      return;
+    }
     this.update({ state: { kind: 'lost', reason } }, ['state']);
     if (!this.options.autoReconnect) return;
     clearTimeout(this.retryTimer);

@@ -5,7 +5,7 @@ import { distinctLabels } from './labels';
 import { Machine, type MachineOptions } from './machine';
 import { isSameProcess } from './process';
 import { expandSocketPatterns } from './socketPatterns';
-import type { MachineChange, MachineHandle, MachineId, MachineOrigin } from './types';
+import type { MachineChange, MachineHandle, MachineId, MachineOrigin, QemuProcess } from './types';
 
 /** One remembered machine. */
 export interface StoredMachine {
@@ -50,6 +50,8 @@ const originOrder: Readonly<Record<MachineOrigin, number>> = {
 export class MachineRegistry implements Disposable {
   private readonly byId = new Map<MachineId, Machine>();
   private readonly subscriptions = new Map<MachineId, Disposable>();
+  /** On the list as long as somebody needs them, and never saved. */
+  private readonly lent = new Set<MachineId>();
   private readonly changes = new Emitter<RegistryChange>();
   private readonly problems = new Emitter<Error>();
   private readonly options: RegistryOptions;
@@ -116,6 +118,41 @@ export class MachineRegistry implements Disposable {
     return machine;
   }
 
+  /**
+   * Takes a machine onto the list for a while, beside another one of its name; it is not connected, and
+   * not remembered. `remove` ends it.
+   *
+   * @param role what it is for: stands behind its name
+   */
+  lend(socketPath: string, name: string, process: QemuProcess, role: string): MachineHandle {
+    const id = path.resolve(socketPath);
+    // The search may have found it first.
+    if (this.byId.has(id)) this.drop(id);
+    this.lent.add(id);
+    return this.add(id, 'remembered', { name, process }, role);
+  }
+
+  /**
+   * The QEMU of `heir` is from now on the one of `id`: its socket has got that path. `heir` leaves the
+   * list, its connection goes on.
+   *
+   * @throws {QmpConnectError} there was no connection, and none could be made
+   */
+  async succeed(id: MachineId, heir: MachineId): Promise<void> {
+    const [machine, successor] = [this.byId.get(id), this.byId.get(heir)];
+    try {
+      if (machine !== undefined && successor !== undefined) await machine.succeed(successor);
+    } finally {
+      if (successor !== undefined) this.drop(heir);
+      this.save();
+    }
+  }
+
+  /** See `Machine.awaitHeir`. */
+  awaitHeir(id: MachineId, expected: boolean): void {
+    this.byId.get(id)?.awaitHeir(expected);
+  }
+
   /** Ends the connection; the machine stays in the list and is not tried again. */
   async disconnect(id: MachineId): Promise<void> {
     this.byId.get(id)?.disconnect();
@@ -172,6 +209,12 @@ export class MachineRegistry implements Disposable {
     for (const qemu of found) {
       const [first] = qemu.sockets;
       if (first === undefined || qemu.sockets.some((socket) => this.byId.has(socket))) continue;
+      // Its socket may have another name by now than on its command line.
+      const isKnown = this.machines.some(
+        ({ snapshot: { process } }) =>
+          process !== undefined && isSameProcess(process, qemu.process),
+      );
+      if (isKnown) continue;
       this.add(first, 'discovered', { name: qemu.name, process: qemu.process });
     }
   }
@@ -187,6 +230,7 @@ export class MachineRegistry implements Disposable {
     socketPath: string,
     origin: MachineOrigin,
     discovered?: MachineOptions['discovered'],
+    role?: string,
   ): Machine {
     const id = path.resolve(socketPath);
     const known = this.byId.get(id);
@@ -198,6 +242,7 @@ export class MachineRegistry implements Disposable {
       autoReconnect: autoReconnect ?? true,
       devicePermissions: devicePermissions ?? [],
       ...(discovered && { discovered }),
+      ...(role !== undefined && { role }),
       ...(procRoot !== undefined && { procRoot }),
       ...(onTraffic && {
         onTraffic: (label, direction, text) => onTraffic(id, label, direction, text),
@@ -221,6 +266,7 @@ export class MachineRegistry implements Disposable {
     this.subscriptions.delete(id);
     this.byId.get(id)?.dispose();
     this.byId.delete(id);
+    this.lent.delete(id);
     this.labelAll();
     this.changes.fire({ kind: 'list' });
   }
@@ -237,7 +283,8 @@ export class MachineRegistry implements Disposable {
     const list = this.machines.flatMap(({ snapshot }): StoredMachine[] => {
       const connect = snapshot.state.kind !== 'idle';
       const keep =
-        snapshot.origin === 'remembered' || (snapshot.origin === 'discovered' && connect);
+        !this.lent.has(snapshot.id) &&
+        (snapshot.origin === 'remembered' || (snapshot.origin === 'discovered' && connect));
       return keep ? [{ socketPath: snapshot.id, connect }] : [];
     });
     this.saving = this.saving

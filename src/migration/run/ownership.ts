@@ -203,6 +203,30 @@ export class Proof {
       : undefined;
   }
 
+  /**
+   * For `quit` to a source whose guest went over: QEMU says that it gave all of it away, and the target
+   * that it runs it, or has all of it.
+   */
+  static quitSource(source: SideView, target: SideView): Proof | undefined {
+    if (source.kind !== 'answered' || source.runState.running || !wasHandedOver(source)) {
+      return undefined;
+    }
+    return isRunning(target) || mayContinueTarget(source, target)
+      ? new Proof('source', 'it gave the guest away, and the target has it')
+      : undefined;
+  }
+
+  /**
+   * For `quit` to a target of ours that did not get the guest: it waits or has failed, and the source
+   * answers that it has the guest.
+   */
+  static quitTarget(source: SideView, target: SideView): Proof | undefined {
+    if (target.kind !== 'answered' || target.runState.running || isLoaded(target)) return undefined;
+    return decideOwner(source, target).owner === 'source'
+      ? new Proof('target', 'the source has the guest, and the target has none')
+      : undefined;
+  }
+
   /** For `stop` on a waiting target: QEMU then only notes that it must not start by itself. */
   static holdTarget(target: SideView): Proof | undefined {
     const waits = target.kind === 'answered' && target.runState.status === 'inmigrate';
