@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { guardsSwitchover } from '../../src/migration/methods/planned';
 import { temporaryDirectory } from '../../scripts/lib/processes';
 import type { QemuProcess } from '../../scripts/lib/qemu';
 import type { Place } from './arms';
@@ -140,7 +141,12 @@ export class Arena {
     const stands = (phase === 'prepare' && !breaksHelper) || breaksChannel;
     if (this.waitsInTransfer) this.freeze('target');
     const lastStep = arm.kind === 'restore' ? 'incoming' : 'migrate';
-    await this.begin(order, stands ? `"kind":"${lastStep}"` : undefined);
+    const standsAt = stands
+      ? `"kind":"${lastStep}"`
+      : this.settlesGuarded
+        ? '"releasing"'
+        : undefined;
+    await this.begin(order, standsAt);
     if (breaksHelper) {
       await this.need(
         'the helper is started',
@@ -199,6 +205,7 @@ export class Arena {
         return;
       case 'settle':
         this.driver.kill('SIGCONT');
+        if (this.settlesGuarded) this.driver.go();
         return;
     }
   }
@@ -283,7 +290,7 @@ export class Arena {
         ...arm.options?.(place),
         ...(isHeld && { holdSwitchover: true }),
         // A frozen target could not be held, and the switchover would not come.
-        ...(this.reachesByHold && arm.method === 'shared-ram' && { guardSwitchover: false }),
+        ...(this.reachesByHold && isGuarded(arm) && { guardSwitchover: false }),
       },
       ...(isOther(breaking) && { force: { reason: 'the matrix wants to see what becomes of it' } }),
     };
@@ -300,7 +307,14 @@ export class Arena {
   /** The run is held before the switchover on its way to the phase. */
   private get reachesByHold(): boolean {
     const { phase, arm } = this.case;
-    return (phase === 'switch-over' || phase === 'settle') && arm.switchOver === 'held';
+    const passes = phase === 'switch-over' || (phase === 'settle' && !this.settlesGuarded);
+    return passes && arm.switchOver === 'held';
+  }
+
+  /** All is on the target, which stands, and the driver is about to continue it. */
+  private get settlesGuarded(): boolean {
+    const { phase, arm } = this.case;
+    return phase === 'settle' && isGuarded(arm);
   }
 
   /** The target is frozen before it is there, so that the source waits for it. */
@@ -312,7 +326,7 @@ export class Arena {
   /** The transfer is to last until it is told to end. */
   private get crawls(): boolean {
     const { phase, arm } = this.case;
-    if (arm.kind === 'restore' || arm.kind === 'exec') return false;
+    if (arm.kind === 'restore' || arm.kind === 'exec' || this.settlesGuarded) return false;
     return phase !== 'prepare' && phase !== 'held' && !this.reachesByHold;
   }
 
@@ -405,7 +419,10 @@ export class Arena {
 
   /** The driver is frozen while the two QEMUs end the migration. */
   private async untilSettle(): Promise<void> {
-    if (this.reachesByHold) {
+    if (this.settlesGuarded) {
+      await this.need('the target is to be continued', () => this.driver.holds);
+      this.driver.kill('SIGSTOP');
+    } else if (this.reachesByHold) {
       await this.untilSwitchOver();
       this.driver.kill('SIGSTOP');
       this.thaw('target');
@@ -430,8 +447,9 @@ export class Arena {
     if (kind === 'restore') return target.watcher.last?.status === 'running';
     if (kind === 'exec') return source.watcher.has('STOP') && source.watcher.runsSince('STOP');
     if (kind === 'save') return source.watcher.last?.status === 'postmigrate';
+    const runState = this.settlesGuarded ? 'paused' : 'running';
     return (
-      source.watcher.last?.status === 'postmigrate' && target.watcher.last?.status === 'running'
+      source.watcher.last?.status === 'postmigrate' && target.watcher.last?.status === runState
     );
   }
 
@@ -462,6 +480,12 @@ async function freePort(): Promise<number> {
   const { port } = server.address() as AddressInfo;
   await new Promise((resolve) => server.close(resolve));
   return port;
+}
+
+/** The target is kept from starting by itself, as the product does it unless told otherwise. */
+function isGuarded({ kind, method, transport }: Case['arm']): boolean {
+  const request = { source: '', target: '', method, transport, backendTransfer: 'as-is' } as const;
+  return kind === 'two-sided' && guardsSwitchover(request);
 }
 
 /** The two QEMUs do not fit together. */

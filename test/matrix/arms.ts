@@ -106,7 +106,7 @@ export const arms: readonly Arm[] = [
       transport: 'unix',
       versions: qemuVersions,
     },
-    ...{ phases: allOfPrecopy, never: inOneGo, switchOver: 'held' },
+    ...{ phases: allOfPrecopy, never: inOneGo, switchOver: 'stop' },
   },
   {
     ...{
@@ -130,7 +130,7 @@ export const arms: readonly Arm[] = [
       transport: 'unix',
       versions: qemuVersions,
     },
-    ...{ phases: allOfPrecopy, never: inOneGo, switchOver: 'held' },
+    ...{ phases: allOfPrecopy, never: inOneGo, switchOver: 'stop' },
     options: () => ({ multifdChannels: 2 }),
   },
   {

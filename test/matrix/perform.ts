@@ -105,6 +105,7 @@ async function breakIt(arena: Arena, breaking: Breaking): Promise<Told | undefin
       if (phase !== 'settle') await arena.release();
       await sleep(pauseMs);
       driver.kill('SIGCONT');
+      if (phase === 'settle') await arena.release();
       return driver.untilOutcome(outcomeMs);
     case 'freeze-source':
     case 'freeze-target':

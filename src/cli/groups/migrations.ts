@@ -112,7 +112,7 @@ function withMigrationOptions(command: Command): Command {
     .option('--hold-switchover', 'stand still before the switchover until "release" is typed')
     .option(
       '--guard-switchover',
-      'start the guest on the target only on proof; some ms of pause (default: over TCP, shared-ram)',
+      'start the guest on the target only on proof; some ms of pause (default, except over fd)',
     )
     .option('--no-guard-switchover', 'let the target start by itself')
     .option('--cpr-socket <path>', 'cpr-transfer: the "cpr" channel of the target\'s command line')

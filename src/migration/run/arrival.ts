@@ -25,8 +25,13 @@ export class Arrival {
     return this.told;
   }
 
-  /** Called again and again until it was told. @throws what `tell` throws */
-  async step(): Promise<void> {
+  /**
+   * Called again and again until it was told.
+   *
+   * @param before is done when the target answers, before it can get anything
+   * @throws what `tell` throws
+   */
+  async step(before: () => Promise<void> = () => Promise.resolve()): Promise<void> {
     if (this.told) return;
     if (!isReady(this.target)) {
       if (Date.now() < this.nextTryMs) return;
@@ -35,6 +40,7 @@ export class Arrival {
       await this.target.connect().catch(() => undefined);
       if (!isReady(this.target)) return;
     }
+    await before();
     await this.tell();
   }
 

@@ -52,6 +52,8 @@ export class Follower {
   private arrivalError: unknown;
   private turn: Promise<unknown> = Promise.resolve();
   private readonly witnesses: readonly Disposable[];
+  /** QEMU told something since the last look began: it may be what that look did not see. */
+  private heard = false;
   private wake: () => void = () => undefined;
 
   /** Begins to watch the source; to be made before `migrate` is sent. */
@@ -85,6 +87,11 @@ export class Follower {
         // What happened while nobody listened is not known.
         if (machine.snapshot.state.kind !== 'ready') this.guestStayed = false;
       }),
+      ...[machine, target.machine].map((either) =>
+        either.onEvent(({ name }) => {
+          if (name === 'MIGRATION') this.heard = true;
+        }),
+      ),
     ];
   }
 
@@ -150,6 +157,7 @@ export class Follower {
   /** One look, and what is to be done about it. */
   private async step(): Promise<FollowEnd | undefined> {
     const { gate, report } = this.options;
+    this.heard = false;
     const source = await this.source.look();
     if (source.kind === 'gone') return { kind: 'source-gone' };
     if (source.kind === 'silent') {
@@ -255,12 +263,21 @@ export class Follower {
     const { arrival, log } = this.options;
     if (arrival === undefined || arrival.wasTold() || this.arrivalError !== undefined) return;
     try {
-      await arrival.step();
+      await arrival.step(() => this.guardArrival());
     } catch (error) {
       log(`the target cannot take the guest: ${String(error)}`);
       this.arrivalError = error;
       if (!arrival.wasTold()) await this.cancelFor('target-gone', source, true);
     }
+  }
+
+  /**
+   * Its switchover follows at once, and the guest stands still meanwhile: what takes time is done
+   * before. Where that fails it is done in the switchover.
+   */
+  private async guardArrival(): Promise<void> {
+    const { guardSwitchover, holdSwitchover } = this.options;
+    if (guardSwitchover === true && holdSwitchover !== true) await this.hold.takeTarget();
   }
 
   private async startPostcopyByRule({ pass }: MigrationInfo): Promise<void> {
@@ -368,6 +385,7 @@ export class Follower {
     const { silenceMs, settleMs, intervalMs } = this.patience;
     const deadline = Date.now() + (this.hold.isTaken ? silenceMs : settleMs);
     for (;;) {
+      this.heard = false;
       const source = await this.source.look();
       const wasUndone = end.kind === 'failed' || end.kind === 'cancelled';
       if (wasUndone && !this.guestStayed) await this.hold.keepTargetStopped(source);
@@ -382,6 +400,8 @@ export class Follower {
 
   /** Until something is heard of either side, or for a while. */
   private pause(ms = this.patience.intervalMs): Promise<void> {
+    // The guest may stand still: what came during the last look is not left for the next interval.
+    if (this.heard) return Promise.resolve();
     return new Promise((resolve) => {
       const done = (): void => {
         clearTimeout(timer);

@@ -173,11 +173,11 @@ export class Hold {
     return this.continueHeld(proof);
   }
 
-  private async continueHeld(proof: Proof): Promise<boolean> {
+  /** Also one that failed leaves another picture: the side may have ended in that moment. */
+  private async continueHeld(proof: Proof): Promise<true> {
     await this.note(proof.side, 'releasing');
-    const done = await this.send('cont', proof);
-    if (done) await this.note(proof.side, 'released');
-    return done;
+    if (await this.send('cont', proof)) await this.note(proof.side, 'released');
+    return true;
   }
 
   private note(

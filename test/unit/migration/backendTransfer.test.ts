@@ -89,6 +89,46 @@ function placeOfNic(server: FakeQmpServer): void {
   });
 }
 
+/** The recorded runs went over without a pause before the switchover. */
+const recordedWay = { options: { guardSwitchover: false } } as const;
+
+/** A source that stands before the switchover until it is told to go on. */
+function guardedSource(
+  server: FakeQmpServer,
+  order: string[],
+  targetOf: () => FakeQmpServer | undefined,
+): void {
+  server.on('migrate', () => {
+    order.push('migrate');
+    server.qemu.status = { status: 'finish-migrate', running: false };
+    server.setMigration({ status: 'pre-switchover' });
+    return {};
+  });
+  server.on('migrate-continue', () => {
+    order.push('migrate-continue');
+    server.qemu.status = { status: 'postmigrate', running: false };
+    server.setMigration({ status: 'completed' });
+    const target = targetOf();
+    if (target === undefined) return {};
+    target.qemu.status = { status: 'paused', running: false };
+    target.setMigration({ status: 'completed' });
+    return {};
+  });
+}
+
+/** As QEMU does it: while it waits, "stop" only chooses whether the guest is to start. */
+function guardedTarget(server: FakeQmpServer, order: string[]): void {
+  server.on('stop', () => {
+    order.push('stop');
+    return {};
+  });
+  server.on('cont', () => {
+    order.push('cont');
+    server.qemu.status = { status: 'running', running: true };
+    return {};
+  });
+}
+
 /** The commands that change something, as names with what matters of their arguments. */
 function changes(server: FakeQmpServer | undefined): string[] {
   return (server?.transcript ?? []).flatMap(({ command, arguments: args }) => {
@@ -198,7 +238,7 @@ describe('backend transfer', () => {
       placeOfNic(server);
       server.replay('success', 'target');
     });
-    const outcome = await migrate(on, source, target);
+    const outcome = await migrate(on, source, target, recordedWay);
     const [from, to] = on.servers;
     assert.deepEqual(changes(to), [
       'migrate-set-capabilities',
@@ -239,7 +279,7 @@ describe('backend transfer', () => {
       waiting(server);
       server.replay('success', 'target');
     });
-    const outcome = await migrate(on, source, target);
+    const outcome = await migrate(on, source, target, recordedWay);
     const [from, to] = on.servers;
     assert.deepEqual(changes(to), [
       'migrate-set-capabilities',
@@ -254,6 +294,39 @@ describe('backend transfer', () => {
     ]);
     assert.equal(outcome.kind, 'completed', JSON.stringify(outcome));
   });
+
+  for (const [build, parameter, added] of [
+    ['backend-transfer', 'backend-transfer', []],
+    ['local', 'local', ['netdev_add', 'device_add']],
+  ] as const) {
+    it(`keeps the order of the "${parameter}" spelling where the switchover is guarded`, async () => {
+      const on = fresh();
+      const order: string[] = [];
+      const source = await on.machine(build, (server) => {
+        if (build === 'local') placeOfNic(server);
+        guardedSource(server, order, () => on.servers[1]);
+      });
+      const target = await on.machine(build, (server) => {
+        if (build === 'local') {
+          withoutNic(server);
+          placeOfNic(server);
+        }
+        waiting(server);
+        guardedTarget(server, order);
+      });
+      const outcome = await migrate(on, source, target);
+      assert.deepEqual(
+        [outcome.kind, outcome.owner, outcome.guestRunning],
+        ['completed', 'target', true],
+        JSON.stringify(outcome),
+      );
+      assert.deepEqual(order, ['migrate', 'stop', 'migrate-continue', 'cont']);
+      const to = changes(on.servers[1]).filter((name) => name !== 'migrate-set-capabilities');
+      assert.deepEqual(to, [`set ${parameter}=true`, ...added, 'migrate-incoming', 'cont']);
+      const from = changes(on.servers[0]).filter((name) => name !== 'migrate-set-capabilities');
+      assert.deepEqual(from, [`set ${parameter}=true`, 'set mode=normal', 'migrate']);
+    });
+  }
 
   const refusals: readonly [
     string,

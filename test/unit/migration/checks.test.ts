@@ -134,7 +134,12 @@ describe('before a migration starts', () => {
     for (const name of ['background-snapshot', 'x-colo']) {
       const source = withSettings(running, {}, { [name]: true });
       const target = withSettings(waiting, {}, { [name]: true });
-      assert.match(onlyReason({ source, target }), new RegExp(`${name}.*run on both sides`));
+      // Over descriptors nothing else is set that would not go together with it.
+      const request = { transport: 'fd' } as const;
+      assert.match(
+        onlyReason({ request, source, target }),
+        new RegExp(`${name}.*run on both sides`),
+      );
     }
   });
 

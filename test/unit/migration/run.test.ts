@@ -219,6 +219,31 @@ describe('a run between QEMUs that behave oddly', () => {
     );
   });
 
+  it('does not call a guest paused on a target that ended instead of going on', async () => {
+    source.on('migrate', () => {
+      source.qemu.status = { status: 'finish-migrate', running: false };
+      source.setMigration({ status: 'pre-switchover' });
+      return {};
+    });
+    source.on('migrate-continue', () => {
+      complete(paused);
+      return {};
+    });
+    target.on('cont', () => {
+      target.emitEvent('SHUTDOWN', { guest: false, reason: 'host-qmp-quit' });
+      void target.stop();
+      return noReply;
+    });
+    const outcome = await runs.start(request).outcome;
+    assert.ok(target.commands.includes('cont'));
+    assert.deepEqual(
+      [outcome.kind, outcome.owner, outcome.guestRunning],
+      ['unknown', 'unknown', undefined],
+      JSON.stringify(outcome),
+    );
+    assert.ok(!source.commands.includes('cont'));
+  });
+
   it('knows a torn postcopy as lost', async () => {
     const run = runs.start(request);
     await untilSent(source, 'migrate');
