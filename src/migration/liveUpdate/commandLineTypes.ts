@@ -26,12 +26,36 @@ export interface RewriteFacts {
 /** What exists now in the machine, by id. */
 export interface LiveParts {
   readonly devices: readonly LiveDevice[] | undefined;
-  readonly netdevs:
-    readonly { readonly id: string; readonly type: string | undefined }[] | undefined;
+  readonly netdevs: readonly LiveNetdev[] | undefined;
   readonly objects: readonly string[] | undefined;
   readonly chardevs: readonly string[] | undefined;
   /** Node names and drive ids. */
   readonly blocks: readonly string[] | undefined;
+  /**
+   * Devices without an id, in the order of `/machine/peripheral-anon` (`device[0]`, `device[1]`, ...);
+   * needed only where a device before them is left out. Absent: not known.
+   */
+  readonly nameless?: readonly LiveDevice[];
+  /** What makes an object again (`-object`), `qom-type` included, by id; needed for those added since the start. */
+  readonly objectOptions?: ReadonlyMap<string, LiveOptions>;
+  /** What makes a block node again, by node name: the JSON of `-blockdev`. */
+  readonly blockOptions?: ReadonlyMap<string, string>;
+  /** What makes a character device again (`-chardev`), `backend` included, by id. */
+  readonly chardevOptions?: ReadonlyMap<string, LiveOptions>;
+  /** `query-fdsets`: number of a set to the descriptors that the source has in it, in their order. */
+  readonly fdsets?: ReadonlyMap<number, readonly number[]>;
+  /** Files of the guest's disks as QEMU names them now; one that the command line does not name blocks. */
+  readonly images?: readonly string[];
+}
+
+/** Keys and values of an option, unescaped. */
+export type LiveOptions = ReadonlyMap<string, string>;
+
+export interface LiveNetdev {
+  readonly id: string;
+  readonly type: string | undefined;
+  /** What makes it again (`-netdev`) apart from `type` and `id`; needed for those added since the start. */
+  readonly options?: LiveOptions;
 }
 
 /** A device below `/machine/peripheral` with what it takes to make it again. */
@@ -39,12 +63,22 @@ export interface LiveDevice {
   readonly id: string;
   readonly driver: string;
   /** Options of `-device` that make the same one: bus, addr, netdev, mac, drive, ...; `undefined`: not known. */
-  readonly options: ReadonlyMap<string, string> | undefined;
+  readonly options: LiveOptions | undefined;
 }
 
 export interface RewriteWishes {
-  /** Directory and stem of the target's own paths; `own('qmp')` = an unused path beside the old one. */
+  /**
+   * A path of the target's own: for an absolute path one beside it (a socket is renamed over it later,
+   * which works only within one file system), for a bare word such as `serial0` one of that stem in
+   * the directory of the QMP socket. The same argument gives the same path; if it is taken on
+   * the command line a number is added.
+   */
   readonly ownPath: (oldPath: string) => string;
+  /**
+   * The name by which others know a path of the source's command line, where an earlier update has
+   * moved it; absent: its own name. Both absolute.
+   */
+  readonly knownAs?: (path: string) => string;
   /** The target's QMP socket. */
   readonly qmpSocket: string;
   /** The path of the QMP socket that the user knows, which the target takes over in the end. */
