@@ -11,6 +11,7 @@ import { summaries, type QemuMigrationApi } from './ui/api';
 import { CommandRunner } from './ui/command';
 import { contributionsOf } from './ui/contributions';
 import { SettingId } from './ui/ids';
+import { LastFile } from './ui/lastFile';
 import { trafficLogger } from './ui/log';
 import { MementoMachineStore } from './ui/machineStore';
 import { OrderlyMemento } from './ui/orderlyMemento';
@@ -64,6 +65,7 @@ export function activate(context: ExtensionContext): QemuMigrationApi {
   const provider = new MachinesProvider(registry, runs, pairs, drivers);
   const services = {
     ...{ registry, runs, journals, drivers, pairs, history, provider, prompts, commands, log },
+    lastFile: new LastFile(state),
     locateHelper: findHelper,
   };
 

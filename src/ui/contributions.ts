@@ -37,6 +37,7 @@ import { Discovery } from './discovery';
 import { ProfileSchemaDocument } from './documents/profileSchemaDocument';
 import { RunDocuments } from './documents/runDocuments';
 import { SettingsDocuments } from './documents/settingsDocuments';
+import type { LastFile } from './lastFile';
 import { MigrationReporter } from './migrationReporter';
 import type { OtherDrivers } from './otherDrivers';
 import { ProfileDiagnostics } from './profiles/profileDiagnostics';
@@ -58,6 +59,7 @@ export interface Services {
   readonly provider: MachinesProvider;
   readonly prompts: Prompts;
   readonly commands: CommandRunner;
+  readonly lastFile: LastFile;
   readonly log: LogOutputChannel;
   readonly locateHelper: () => Promise<HelperLocation>;
 }
@@ -86,8 +88,13 @@ export function contributionsOf(services: Services): readonly Contribution[] {
   const runPicker = new RunPicker(registry, runs, prompts, picker);
   const limits = new LimitEditor(registry, prompts);
   const controls = new ControlCommands(registry, runs, commands, prompts, runPicker, limits);
-  const connectAnother = (): ReturnType<typeof connection.connect> => connection.connect({});
-  const questions = new MigrationQuestions(registry, prompts, connectAnother, pairs);
+  const questions = new MigrationQuestions(
+    registry,
+    prompts,
+    connection,
+    pairs,
+    services.lastFile,
+  );
   const reporter = new MigrationReporter(prompts, log, runDocuments);
   const recovery = new RunRecovery(journals, runs, registry, reporter, prompts, log, drivers);
   const pairPicker = new PairPicker(registry, pairs, prompts);

@@ -109,4 +109,5 @@ export const StateKey = {
   damagedMachines: 'qemuMigration.machines.damaged',
   pairs: 'qemuMigration.pairs',
   damagedPairs: 'qemuMigration.pairs.damaged',
+  lastFile: 'qemuMigration.lastFile',
 } as const;

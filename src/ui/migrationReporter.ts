@@ -99,7 +99,8 @@ export class MigrationReporter {
     const { request, sourceLabel } = record;
     const showDetails = [l10n.t('Show Details'), () => void this.details.show(record)] as const;
     const showLog = [l10n.t('Show Log'), () => this.log.show()] as const;
-    const gaveAway = owner === 'target' && !isOneSided(methodOf(request));
+    // A guest in a file leaves a QEMU behind as well.
+    const gaveAway = owner === 'file' || (owner === 'target' && !isOneSided(methodOf(request)));
     // A QEMU that gave its guest away is a danger as long as it lives.
     const quit = [
       l10n.t('Quit {0}...', sourceLabel),
@@ -110,8 +111,8 @@ export class MigrationReporter {
         ? [[l10n.t('Look Again'), again] as const]
         : []),
       ...(gaveAway ? [quit] : []),
-      ...(kind === 'completed' || kind === 'cancelled' ? [] : [showDetails]),
-      showLog,
+      showDetails,
+      ...(kind === 'completed' || kind === 'cancelled' ? [] : [showLog]),
     ];
   }
 }

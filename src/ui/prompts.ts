@@ -82,6 +82,9 @@ export interface FieldNote {
   readonly text: string;
 }
 
+/** What there is to say about a text. */
+export type Judgement = string | FieldNote | undefined;
+
 export interface InputRequest {
   readonly title: string;
   readonly prompt: string;
@@ -90,8 +93,15 @@ export interface InputRequest {
   readonly suggestions?: readonly Suggestion[];
   /** What can be done with the text as it is now, beside submitting it. */
   readonly actions?: (text: string) => readonly FieldAction[];
-  /** What is wrong with the text, or worth knowing, while it is typed; a bare text is a problem. */
-  readonly validate: (text: string) => string | FieldNote | undefined;
+  /**
+   * What is wrong with the text, or worth knowing, while it is typed; a bare text is a problem. What takes
+   * a while is shown when it comes, unless more was typed meanwhile.
+   */
+  readonly validate: (text: string) => Judgement | Promise<Judgement>;
+  /** The text that it begins with is judged too; else there are no words until something is typed. */
+  readonly judgesAtOnce?: boolean;
+  /** What of the text is selected, from where to where; all of it unless told. */
+  readonly selection?: readonly [number, number];
   /** Hears of each text as it is typed, the one it begins with left out. */
   readonly onType?: (text: string) => void;
   /** Carries it out. A text that comes back is shown at the field, which stays open. */
@@ -112,13 +122,14 @@ export interface Confirmation {
   readonly keep: string;
 }
 
-/** A file to choose in VS Code's own dialog. */
-export interface FileRequest {
+/** A file, or a folder, to choose in VS Code's own dialog. */
+export interface PlaceRequest {
   readonly title: string;
   /** The verb on the button. */
   readonly action: string;
-  /** Of a file to be made: what it is called unless another name is given. */
-  readonly name?: string;
+  readonly kind: 'file' | 'folder';
+  /** Where the dialog begins: an absolute path. */
+  readonly folder: string;
 }
 
 export type Severity = 'information' | 'warning' | 'error';
@@ -146,9 +157,8 @@ export interface Prompts {
   pickMany<T>(request: PickManyRequest<T>): Promise<ReadonlySet<T> | undefined>;
   /** Whether it was carried out. */
   input(request: InputRequest): Promise<boolean>;
-  /** An absolute path on the machine where the extension runs; asks before a file is overwritten. */
-  saveFile(request: FileRequest): Promise<string | undefined>;
-  openFile(request: FileRequest): Promise<string | undefined>;
+  /** An absolute path on the machine where the extension runs, of what is there already. */
+  choosePlace(request: PlaceRequest): Promise<string | undefined>;
   progress<T>(
     request: ProgressRequest,
     task: (report: Report, token: CancellationToken) => Promise<T>,

@@ -2,10 +2,10 @@ import type { CancellationToken } from 'vscode';
 import type {
   Back,
   Confirmation,
-  FileRequest,
   InputRequest,
   PickManyRequest,
   PickRequest,
+  PlaceRequest,
   ProgressRequest,
   Prompts,
   Report,
@@ -44,12 +44,8 @@ export class PromptsSlot implements Prompts {
     return this.current.input(request);
   }
 
-  saveFile(request: FileRequest): Promise<string | undefined> {
-    return this.current.saveFile(request);
-  }
-
-  openFile(request: FileRequest): Promise<string | undefined> {
-    return this.current.openFile(request);
+  choosePlace(request: PlaceRequest): Promise<string | undefined> {
+    return this.current.choosePlace(request);
   }
 
   progress<T>(

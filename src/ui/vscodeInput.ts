@@ -3,12 +3,13 @@ import {
   type InputBoxValidationMessage,
   InputBoxValidationSeverity,
   type QuickInputButton,
+  type QuickInput,
   QuickInputButtons,
   ThemeIcon,
   window,
 } from 'vscode';
 import type { Disposable } from '../qmp/emitter';
-import type { FieldNote, InputRequest } from './prompts';
+import type { FieldNote, InputRequest, Judgement, Step } from './prompts';
 
 const severities: Readonly<Record<FieldNote['level'], InputBoxValidationSeverity>> = {
   problem: InputBoxValidationSeverity.Error,
@@ -45,6 +46,8 @@ class Field {
   private readonly backButtons: readonly QuickInputButton[] = [];
   private carryingOut = false;
   private hidden = false;
+  /** How often the text was judged: what comes back late may be overtaken. */
+  private judged = 0;
 
   constructor(request: InputRequest, end: (result: boolean | Error) => void) {
     this.request = request;
@@ -54,11 +57,10 @@ class Field {
     box.title = request.title;
     box.prompt = request.prompt;
     box.value = request.value;
-    box.valueSelection = [0, request.value.length];
+    box.valueSelection = request.selection ?? [0, request.value.length];
     box.ignoreFocusOut = request.stays ?? request.step !== undefined;
     if (request.step !== undefined) {
-      box.step = request.step.number;
-      box.totalSteps = request.step.total;
+      showStep(box, request.step);
       if (request.step.back) this.backButtons = [QuickInputButtons.Back];
     }
     if (request.placeholder !== undefined) box.placeholder = request.placeholder;
@@ -85,6 +87,7 @@ class Field {
   show(): void {
     this.box.buttons = this.backButtons;
     this.updateButtons();
+    if (this.request.judgesAtOnce === true) this.validate();
     this.box.show();
   }
 
@@ -96,9 +99,22 @@ class Field {
 
   private validate(): void {
     // Without words for the text one began with: nothing is wrong until something is typed.
-    const begun = this.box.value === this.request.value;
-    this.say(begun ? undefined : this.request.validate(this.box.value));
+    const { request } = this;
+    const begun = this.box.value === request.value && request.judgesAtOnce !== true;
+    this.judge(begun ? () => undefined : request.validate).catch((error: unknown) => {
+      this.leave(error);
+    });
     this.updateButtons();
+  }
+
+  /** Says what there is to say of the text as it is now, unless it changes meanwhile. */
+  private async judge(validate: InputRequest['validate']): Promise<Judgement> {
+    const text = this.box.value;
+    const number = ++this.judged;
+    const judgement = validate(text);
+    const words = judgement instanceof Promise ? await judgement : judgement;
+    if (number === this.judged && !this.hidden) this.say(words);
+    return words;
   }
 
   private say(note: string | FieldNote | undefined): void {
@@ -130,9 +146,14 @@ class Field {
 
   private accept(): void {
     const text = this.box.value;
-    const note = this.request.validate(text);
-    if (typeof note === 'string' || note?.level === 'problem') this.say(note);
-    else this.carryOut(() => this.request.submit(text));
+    this.judge(this.request.validate).then(
+      (note) => {
+        if (this.hidden || this.carryingOut || this.box.value !== text) return;
+        if (typeof note === 'string' || note?.level === 'problem') return;
+        this.carryOut(() => this.request.submit(text));
+      },
+      (error: unknown) => this.leave(error),
+    );
   }
 
   private carryOut(submit: () => Promise<string | undefined>): void {
@@ -155,15 +176,24 @@ class Field {
         this.end(true);
         this.box.hide();
       },
-      (error: unknown) => {
-        this.end(error instanceof Error ? error : new Error(String(error)));
-        this.box.hide();
-      },
+      (error: unknown) => this.leave(error),
     );
+  }
+
+  private leave(error: unknown): void {
+    this.end(error instanceof Error ? error : new Error(String(error)));
+    this.box.hide();
   }
 }
 
 function messageOf(note: string | FieldNote): string | InputBoxValidationMessage {
   if (typeof note === 'string') return note;
   return { message: note.text, severity: severities[note.level] };
+}
+
+/** "2/5" in the title; of a single question there is nothing to count. */
+export function showStep(input: QuickInput, { number, total }: Step): void {
+  if (total === 1) return;
+  input.step = number;
+  input.totalSteps = total;
 }

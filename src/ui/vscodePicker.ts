@@ -15,6 +15,7 @@ import {
   type PickRequest,
   type PromptItem,
 } from './prompts';
+import { showStep } from './vscodeInput';
 
 interface Row<T> extends QuickPickItem {
   readonly item?: PromptItem<T>;
@@ -33,8 +34,7 @@ export function askToPick<T>(request: PickRequest<T>): Promise<T | Back | undefi
   picker.matchOnDetail = true;
   picker.ignoreFocusOut = request.step !== undefined;
   if (request.step !== undefined) {
-    picker.step = request.step.number;
-    picker.totalSteps = request.step.total;
+    showStep(picker, request.step);
     if (request.step.back) picker.buttons = [QuickInputButtons.Back];
   }
   return new Promise<T | Back | undefined>((resolve, reject) => {

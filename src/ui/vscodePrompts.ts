@@ -1,15 +1,13 @@
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { ProgressLocation, Uri, window } from 'vscode';
 import type { CancellationToken } from 'vscode';
 import { ViewId } from './ids';
 import type {
   Back,
   Confirmation,
-  FileRequest,
   InputRequest,
   PickManyRequest,
   PickRequest,
+  PlaceRequest,
   ProgressRequest,
   Prompts,
   Report,
@@ -64,15 +62,14 @@ export class VscodePrompts implements Prompts {
     return askText(request);
   }
 
-  async saveFile({ title, action, name }: FileRequest): Promise<string | undefined> {
-    const defaultUri = Uri.file(join(homedir(), name ?? ''));
-    const uri = await window.showSaveDialog({ title, saveLabel: action, defaultUri });
-    return uri?.fsPath;
-  }
-
-  async openFile({ title, action }: FileRequest): Promise<string | undefined> {
-    const defaultUri = Uri.file(homedir());
-    const uris = await window.showOpenDialog({ title, openLabel: action, defaultUri });
+  async choosePlace({ title, action, kind, folder }: PlaceRequest): Promise<string | undefined> {
+    const uris = await window.showOpenDialog({
+      title,
+      openLabel: action,
+      defaultUri: Uri.file(folder),
+      canSelectFiles: kind === 'file',
+      canSelectFolders: kind === 'folder',
+    });
     return uris?.[0]?.fsPath;
   }
 

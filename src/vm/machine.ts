@@ -1,3 +1,4 @@
+import { access } from 'node:fs/promises';
 import path from 'node:path';
 import { QmpConnection, type QmpEvent } from '../qmp/connection';
 import { Emitter, type Disposable } from '../qmp/emitter';
@@ -92,6 +93,8 @@ export class Machine implements MachineHandle, Disposable {
   private settleTimer: NodeJS.Timeout | undefined;
   private readonly stale = new Set<FactPart>();
   private readonly backoff = new Backoff();
+  /** What it said when it ended; until it, or another one, listens there again. */
+  private quit: CloseReason | undefined;
   private readonly changes = new Emitter<MachineChange>();
   private readonly events = new Emitter<QmpEvent>();
   private watchers = 0;
@@ -197,6 +200,7 @@ export class Machine implements MachineHandle, Disposable {
       this.live = connection;
       this.attempt = undefined;
       this.backoff.reset();
+      this.quit = undefined;
       const name = this.withRole(
         facts.name ?? this.options.discovered?.name ?? path.basename(this.id),
       );
@@ -383,14 +387,30 @@ export class Machine implements MachineHandle, Disposable {
       this.update({ state: { kind: 'connecting' } }, ['state']);
       return;
     }
-    this.update({ state: { kind: 'lost', reason } }, ['state']);
+    if (reason.kind === 'qemu-quit') this.quit = reason;
+    const isGone = reason.kind === 'no-such-file' || reason.kind === 'connection-refused';
+    // That nobody is there says less than that it quit.
+    const told = isGone && this.quit !== undefined ? this.quit : reason;
+    this.update({ state: { kind: 'lost', reason: told } }, ['state']);
+    this.scheduleRetry();
+  }
+
+  private scheduleRetry(): void {
     if (!this.options.autoReconnect) return;
     clearTimeout(this.retryTimer);
-    this.retryTimer = setTimeout(() => {
-      // The state tells why it failed.
-      this.connect().catch(ignore);
-    }, this.backoff.nextMs());
+    this.retryTimer = setTimeout(() => void this.retry(), this.backoff.nextMs());
     this.retryTimer.unref();
+  }
+
+  /** One that has quit is not called "connecting" while nothing is there to connect to. */
+  private async retry(): Promise<void> {
+    const timer = this.retryTimer;
+    if (this.quit !== undefined && !(await isThere(this.options.socketPath))) {
+      if (timer === this.retryTimer && this.current.state.kind === 'lost') this.scheduleRetry();
+      return;
+    }
+    // The state tells why it failed.
+    if (this.current.state.kind === 'lost') await this.connect().catch(ignore);
   }
 
   private schedulePoll(): void {
@@ -450,4 +470,11 @@ function closeReasonOf(error: unknown): CloseReason {
         ? error
         : new QmpProtocolError('unexpected', message, '', { cause: error }),
   };
+}
+
+async function isThere(file: string): Promise<boolean> {
+  return access(file).then(
+    () => true,
+    () => false,
+  );
 }

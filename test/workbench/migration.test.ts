@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { commands, LogLevel, type LogOutputChannel } from 'vscode';
 import { methodOffers } from '../../src/migration/methods/offers';
 import type { MethodName, OutcomeKind, RunOutcome, RunRecord } from '../../src/migration/run/types';
 import { CommandId } from '../../src/ui/ids';
 import { MigrationQuestions } from '../../src/ui/commands/migrationQuestions';
+import { LastFile } from '../../src/ui/lastFile';
 import { MigrationReporter } from '../../src/ui/migrationReporter';
 import { back } from '../../src/ui/prompts';
 import type { MachineSnapshot } from '../../src/vm/types';
-import { Bench, eventually } from './support/extension';
+import { Bench, eventually, memento, nobody } from './support/extension';
 import { FakeRun } from './support/fakeRun';
 import { ScriptedPrompts } from './support/scriptedPrompts';
 
@@ -34,9 +37,7 @@ describe('questions before a migration', () => {
     prompts: ScriptedPrompts,
     source: string | undefined,
   ) {
-    const questions = new MigrationQuestions(bench.access.registry, prompts, () =>
-      Promise.resolve(undefined),
-    );
+    const questions = new MigrationQuestions(bench.access.registry, prompts, nobody);
     return questions.ask(source, 'fd', method);
   }
 
@@ -211,19 +212,66 @@ describe('questions before a migration', () => {
     assert.deepEqual(request?.options, { tcp: { listen: '10.0.0.2:4444' } });
   });
 
-  it('saves to the file that is chosen, and leaves when the dialog is left', async () => {
+  it('saves beside the socket unless told, and says at the field what the run would refuse', async () => {
     const { source } = await pair();
-    const save = (path: string | undefined) => {
-      const prompts = new ScriptedPrompts();
-      const layout = methodOffersLayout(bench, source.path);
-      if (layout) prompts.willPick('A place for each page');
-      return askFor('save', prompts.willChooseFile(path), source.path);
-    };
-    assert.equal(await save(undefined), undefined);
-    const request = await save('/vm/web-1.guest');
+    const folder = dirname(source.path);
+    const taken = join(folder, 'taken.guest');
+    await writeFile(taken, 'the only copy of a guest');
+    const free = join(folder, 'free.guest');
+    const prompts = new ScriptedPrompts();
+    if (methodOffersLayout(bench, source.path)) prompts.willPick('A place for each page');
+    prompts.willType('free.guest', `${folder}/nowhere/free.guest`, taken, `${folder}/`, free);
+    const request = await askFor('save', prompts, source.path);
+    assert.equal(dirname(prompts.inputs[0]?.value ?? ''), folder);
+    const said = [/absolute path/, /no folder/, /is there already/, /name of the file/];
+    assert.equal(prompts.problems.length, said.length);
+    said.forEach((words, index) => assert.match(prompts.problems[index] ?? '', words));
     assert.deepEqual([request?.source, request?.target], [source.path, source.path]);
     assert.equal(request?.method, 'save');
-    assert.equal(request.options?.file?.path, '/vm/web-1.guest');
+    assert.equal(request.options?.file?.path, free);
+    // What was refused is as it was.
+    assert.equal(await readFile(taken, 'utf8'), 'the only copy of a guest');
+  });
+
+  it('proposes a name that is free, in the folder of the last file', async () => {
+    const { source } = await pair();
+    const folder = dirname(source.path);
+    const lastFile = new LastFile(memento());
+    const proposed = async (): Promise<string | undefined> => {
+      const prompts = new ScriptedPrompts();
+      if (methodOffersLayout(bench, source.path)) prompts.willPick('A stream');
+      await new MigrationQuestions(
+        bench.access.registry,
+        prompts.willType(),
+        nobody,
+        undefined,
+        lastFile,
+      ).ask(source.path, 'fd', 'save');
+      return prompts.inputs[0]?.value;
+    };
+    const first = (await proposed()) ?? '';
+    await writeFile(first, '');
+    assert.notEqual(await proposed(), first);
+    const other = join(folder, 'other');
+    await mkdir(other);
+    await lastFile.remember(join(other, 'db.guest'));
+    assert.equal(dirname((await proposed()) ?? ''), other);
+  });
+
+  it('takes the folder that was browsed for, and leaves the name', async () => {
+    const { source } = await pair();
+    const folder = join(dirname(source.path), 'browsed');
+    await mkdir(folder);
+    const typed = join(dirname(source.path), 'mine.guest');
+    const prompts = new ScriptedPrompts();
+    if (methodOffersLayout(bench, source.path)) prompts.willPick('A stream');
+    prompts.willType({ text: typed, press: 'Browse' }).willChoosePlace(folder).willType();
+    assert.equal(await askFor('save', prompts, source.path), undefined);
+    assert.deepEqual(
+      prompts.places.map(({ kind, folder: begins }) => [kind, begins]),
+      [['folder', dirname(source.path)]],
+    );
+    assert.equal(prompts.inputs[1]?.value, join(folder, 'mine.guest'));
   });
 
   it('restores into a QEMU that waits, and into no other', async () => {
@@ -238,19 +286,18 @@ describe('questions before a migration', () => {
     assert.equal(bench.prompts.onlyMessage.severity, 'warning');
   });
 
-  it('executes no program without consent', async () => {
+  it('executes no program without consent, which Enter alone does not give', async () => {
     const { source } = await pair();
-    const prompts = new ScriptedPrompts()
-      .willType('qemu', '/opt/qemu/bin/qemu-system-x86_64')
-      .willConfirm(false);
+    const program = '/opt/qemu/bin/qemu-system-x86_64';
+    const prompts = new ScriptedPrompts().willType('qemu', program).willPick('Do Not Execute');
     assert.equal(await askFor('cpr-exec', prompts, source.path), undefined);
-    assert.equal(prompts.problems.length, 2);
-    const agreed = new ScriptedPrompts()
-      .willType('/opt/qemu/bin/qemu-system-x86_64')
-      .willConfirm(true);
+    assert.equal(prompts.problems.length, 1);
+    const [safe, execute] = prompts.offered[0] ?? [];
+    assert.equal(safe?.label, 'Do Not Execute');
+    assert.equal(execute?.detail, program);
+    const agreed = new ScriptedPrompts().willType(program).willPick('Execute qemu');
     const request = await askFor('cpr-exec', agreed, source.path);
-    assert.equal(request?.options?.execCommand?.[0], '/opt/qemu/bin/qemu-system-x86_64');
-    assert.match(agreed.confirmations[0]?.detail ?? '', /^\/opt\/qemu\/bin\/qemu-system-x86_64/);
+    assert.equal(request?.options?.execCommand?.[0], program);
   });
 
   it('offers for a live update machines that do not answer yet, with a socket of their own', async () => {
@@ -353,7 +400,7 @@ describe('report of a migration', () => {
         text: `It is ${kind}. Do this.`,
         buttons:
           kind === 'completed' || kind === 'cancelled'
-            ? ['Show Log']
+            ? ['Show Details']
             : ['Show Details', 'Show Log'],
       });
     }
@@ -373,7 +420,13 @@ describe('report of a migration', () => {
     const ended = new MigrationReporter(other, log, details).follow(gone);
     gone.end({ ...outcome('completed'), owner: 'target' });
     await ended;
-    assert.deepEqual(other.onlyMessage.buttons, ['Quit web-1...', 'Show Log']);
+    assert.deepEqual(other.onlyMessage.buttons, ['Quit web-1...', 'Show Details']);
+    const saving = new ScriptedPrompts();
+    const saved = new FakeRun();
+    const toldOfSave = new MigrationReporter(saving, log, details).follow(saved);
+    saved.end({ ...outcome('completed'), owner: 'file' });
+    await toldOfSave;
+    assert.deepEqual(saving.onlyMessage.buttons, ['Quit web-1...', 'Show Details']);
   });
 
   it('stays until the truth is known when cancelled', async () => {

@@ -7,7 +7,7 @@ import { back } from '../../src/ui/prompts';
 import { MigrationQuestions } from '../../src/ui/commands/migrationQuestions';
 import { FakeRefusal, type FakeQmpServer } from '../support/fakeQmpServer';
 import type { Build } from '../support/recordings';
-import { Bench, eventually } from './support/extension';
+import { Bench, eventually, nobody } from './support/extension';
 import { ScriptedPrompts } from './support/scriptedPrompts';
 
 const noLog = {
@@ -397,7 +397,7 @@ describe('pairs', () => {
       const questions = new MigrationQuestions(
         bench.access.registry,
         prompts,
-        () => Promise.resolve(undefined),
+        nobody,
         bench.access.pairs,
       );
       await questions.ask(source.path, 'fd');

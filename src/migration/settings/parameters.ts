@@ -218,10 +218,9 @@ export function parameterValueText(
 }
 
 function formatNumber(value: number | bigint, unit: Unit, info: ParameterInfo | undefined): string {
-  const text = formatQuantity(value, unit);
-  return Number(value) === 0 && info?.zeroMeans !== undefined
-    ? `${text} (${info.zeroMeans})`
-    : text;
+  // The figure says nothing then, and a row of the tree is short.
+  if (Number(value) === 0 && info?.zeroMeans !== undefined) return info.zeroMeans;
+  return formatQuantity(value, unit);
 }
 
 function isEmpty(value: object): boolean {

@@ -1,3 +1,4 @@
+import type { CloseReason } from '../../qmp/errors';
 import type { MachineSnapshot, VmFacts } from '../../vm/types';
 import { readMigrationInfo, stageOf } from '../run/migrationInfo';
 import type { RunOutcome, RunRecord } from '../run/types';
@@ -99,6 +100,7 @@ function lookOf(snapshot: MachineSnapshot, context: MachineContext): Look {
         children: [],
       };
     case 'lost':
+      if (state.reason.kind === 'qemu-quit') return quitLook(snapshot, state.reason, context);
       return {
         description: [...lampOfLost(snapshot, context), `lost: ${closeText(state.reason)}`].join(
           ' · ',
@@ -118,6 +120,22 @@ function lookOf(snapshot: MachineSnapshot, context: MachineContext): Look {
           }
         : readyLook(snapshot, facts, context);
   }
+}
+
+/** A QEMU that ended in good order is no trouble. */
+function quitLook(
+  snapshot: MachineSnapshot,
+  reason: Extract<CloseReason, { kind: 'qemu-quit' }>,
+  context: MachineContext,
+): Look {
+  const words = reason.guest ? 'guest shut down, QEMU has quit' : 'QEMU has quit';
+  return {
+    description: [...lampOfLost(snapshot, context), words].join(' · '),
+    explanation: `${closeText(reason)} It is connected again by itself when a QEMU listens at its socket.`,
+    icon: { codicon: 'circle-slash' },
+    tags: ['quit'],
+    children: [],
+  };
 }
 
 /** Who may run the guest matters most where one of the sides cannot be asked. */
@@ -170,8 +188,8 @@ function directionTags({ runState }: VmFacts): readonly string[] {
 }
 
 /**
- * What may be done with the guest by hand, before it is judged: `halted`: continue it; `left-over`: the
- * QEMU has no use any more. A source that gave its guest away is never one to continue.
+ * What may be done with the guest by hand, before it is judged: `halted`: continue it; `saved`: continue
+ * it and remove its file, or nobody here knows where it went; `left-over`: the QEMU has no use any more. A source that gave its guest away is never one to continue.
  */
 function guestTags(
   { runState, migration }: VmFacts,
@@ -184,7 +202,9 @@ function guestTags(
     return stage === 'failed' || stage === 'cancelled' ? ['left-over'] : [];
   }
   if (status !== 'postmigrate' || run?.outcome?.owner === 'source') return ['halted'];
-  return ['left-over'];
+  // A saved guest may go on where it is once its file is removed, which is asked first.
+  const isSaved = run === undefined || run.outcome?.owner === 'file';
+  return isSaved ? ['left-over', 'saved'] : ['left-over'];
 }
 
 /** What goes on, be it ours or another program's, else what the machine is. */
@@ -258,9 +278,9 @@ function statusLook(facts: VmFacts): StatusLook {
       return incomingLook(facts, version);
     case 'postmigrate':
       return {
-        description: `guest has gone to the target · ${version}`,
+        description: `gave its guest away · ${version}`,
         meaning:
-          'The guest was migrated away. **Do not continue it here:** QEMU would accept that, and two copies would run. Quit this QEMU.',
+          'The guest was migrated away, or saved in a file. **Do not continue it here:** QEMU would accept that, and two copies would run. Quit this QEMU.',
         icon: { codicon: 'vm-outline', color: 'problemsWarningIcon.foreground' },
       };
     default:

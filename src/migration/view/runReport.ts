@@ -72,7 +72,7 @@ function whatHappened(
   const phase = journal && lastWorkingPhase(journal.entries);
   const facts: (readonly [string, string | undefined])[] = [
     ['Side', explanation && sideText(explanation.side, record)],
-    ['Got as far as', phase && phaseWords(phase)],
+    ['Got as far as', outcome.kind === 'completed' ? undefined : phase && phaseWords(phase)],
     ['Began', new Date(record.startedAt).toLocaleString()],
     ['Pause', outcome.downtimeMs === undefined ? undefined : formatDurationMs(outcome.downtimeMs)],
     ['Took', outcome.totalTimeMs === undefined ? undefined : formatDurationMs(outcome.totalTimeMs)],

@@ -175,7 +175,10 @@ function explainProtocol(error: QmpProtocolError, path: string): Explanation {
 export function closeText(reason: CloseReason): string {
   switch (reason.kind) {
     case 'qemu-quit':
-      return reason.guest ? 'The guest shut down and QEMU quit.' : `QEMU quit (${reason.reason}).`;
+      if (reason.guest) return 'The guest shut down, and its QEMU has quit.';
+      return reason.reason === 'host-qmp-quit'
+        ? 'QEMU has quit, as it was told.'
+        : `QEMU has quit (${reason.reason}).`;
     case 'peer-closed':
       return 'QEMU closed the connection: it was killed, crashed, or removed the monitor.';
     case 'closed-by-us':

@@ -61,6 +61,12 @@ export class ConnectionCommands implements Contribution {
     return machine;
   }
 
+  /** Takes one onto the list that may come up only later; it is connected when it does. */
+  async expect(): Promise<MachineHandle | undefined> {
+    const socketPath = await this.askPath();
+    return socketPath === undefined ? undefined : this.registry.attach(socketPath);
+  }
+
   private async askPath(): Promise<string | undefined> {
     // Looked for once, while the picker is open already.
     const running = this.findRunning();

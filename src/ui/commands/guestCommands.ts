@@ -71,8 +71,8 @@ export class GuestCommands implements Contribution {
       message: l10n.t('Discard the saved guest of {0}, and continue it?', label),
       detail: [
         verdict.reason,
-        l10n.t('{0} is removed first, for good. Then the guest goes on in {1}.', path, label),
-      ].join(' '),
+        l10n.t('That file is removed first, for good. Then the guest goes on in {0}.', label),
+      ].join('\n\n'),
       action: l10n.t('Remove File and Continue'),
       keep: l10n.t('Keep File'),
     });
@@ -94,7 +94,7 @@ export class GuestCommands implements Contribution {
     const { machine, verdict } = judged;
     const sure = await this.prompts.confirm({
       message: l10n.t('Quit the QEMU of {0}?', machine.snapshot.label),
-      detail: [verdict.reason, l10n.t('Its process ends, and its monitor with it.')].join(' '),
+      detail: [verdict.reason, l10n.t('Its process ends, and its monitor with it.')].join('\n\n'),
       action: l10n.t('Quit QEMU'),
       keep: l10n.t('Leave It'),
     });

@@ -11,33 +11,46 @@ import { backendTransferOf } from '../../migration/settings/backendTransfer';
 import { formatRate } from '../../migration/settings/units';
 import type { MachineRegistry } from '../../vm/registry';
 import type { MachineHandle, MachineId, MachineSnapshot } from '../../vm/types';
+import type { CommandTarget } from '../command';
+import type { LastFile } from '../lastFile';
 import type { PromptItem, Prompts } from '../prompts';
 import { arrivingTargets, type Candidate, candidateItems } from './questions/candidateItems';
 import { TcpQuestion, TransportQuestion } from './questions/channelQuestions';
 import { CprQuestions } from './questions/cprQuestions';
 import { type Draft, isTwoSided, keep, optionsOf, placeholder } from './questions/draft';
+import { FileField } from './questions/fileField';
 import { FileQuestions } from './questions/fileQuestions';
 import { methodItems, methodRefusal } from './questions/methodQuestion';
 import { PostcopyQuestion } from './questions/postcopyQuestion';
 import { askSteps, type StepQuestion } from './steps';
 
+/** Brings a machine onto the list that is not there yet. */
+export interface AnotherMachine {
+  connect(target: CommandTarget): Promise<MachineHandle | undefined>;
+  /** One that does not answer before the source has begun. */
+  expect(): Promise<MachineHandle | undefined>;
+}
+
 /** Asks for all that one run needs; what is known already is not asked. */
 export class MigrationQuestions {
   private readonly registry: Pick<MachineRegistry, 'machines' | 'get'>;
   private readonly prompts: Prompts;
-  private readonly connectAnother: () => Promise<MachineHandle | undefined>;
+  private readonly another: AnotherMachine;
   private readonly pairs: Pick<Pairs, 'of'> | undefined;
+  private readonly lastFile: LastFile | undefined;
 
   constructor(
     registry: Pick<MachineRegistry, 'machines' | 'get'>,
     prompts: Prompts,
-    connectAnother: () => Promise<MachineHandle | undefined>,
+    another: AnotherMachine,
     pairs?: Pick<Pairs, 'of'>,
+    lastFile?: LastFile,
   ) {
     this.registry = registry;
     this.prompts = prompts;
-    this.connectAnother = connectAnother;
+    this.another = another;
     this.pairs = pairs;
+    this.lastFile = lastFile;
   }
 
   /** @param method known already, and not asked for */
@@ -164,6 +177,10 @@ export class MigrationQuestions {
         ask: (step) => cpr.program(draft, this.title(draft), here(), step),
       },
       {
+        applies: () => draft.method === 'cpr-exec',
+        ask: (step) => cpr.consent(draft, this.title(draft), here(), step),
+      },
+      {
         applies: () => draft.method === 'postcopy',
         ask: (step) => postcopy.ask(draft, this.title(draft), step),
       },
@@ -178,12 +195,15 @@ export class MigrationQuestions {
     ];
   }
 
-  /** Last, for its dialog knows no way back. */
+  /** Last: its answer begins the run. */
   private fileQuestion(draft: Draft): StepQuestion {
-    const files = new FileQuestions(this.prompts);
+    const field = new FileField(this.prompts, this.lastFile);
     return {
       applies: () => isInFile(draft),
-      ask: () => files.path(draft, this.snapshotOf(draft.source)),
+      ask: (step) => {
+        const machine = draft.source === undefined ? undefined : this.registry.get(draft.source);
+        return machine === undefined ? Promise.resolve(undefined) : field.ask(draft, machine, step);
+      },
     };
   }
 
@@ -220,11 +240,13 @@ export class MigrationQuestions {
             title: this.title({ ...draft, target: '' }),
             placeholder: l10n.t('Which QEMU takes the guest over?'),
             items: [...this.targetItems(draft.source, candidates), another],
-            active: draft.target,
+            active: draft.target ?? (candidates.some(({ usable }) => usable) ? undefined : ''),
             step,
           });
           if (answer !== another.value) return keep(draft, 'target', answer);
-          const machine = await this.connectAnother();
+          const machine = await (draft.method === 'cpr-transfer'
+            ? this.another.expect()
+            : this.another.connect({}));
           if (machine !== undefined) draft.target = machine.id;
         }
       },

@@ -166,9 +166,19 @@ describe('the rows of a machine', () => {
       assert.equal(buildMachineNode(machineWith()).click, undefined);
     });
 
+    it('does not call one that has quit lost, nor say that it is tried again', () => {
+      const reason = { kind: 'qemu-quit', guest: false, reason: 'host-qmp-quit' } as const;
+      const node = buildMachineNode(machineWith({ state: { kind: 'lost', reason } }));
+      assert.equal(node.description, 'QEMU has quit');
+      assert.deepEqual(node.children, []);
+      assert.notEqual(node.icon?.color, 'problemsWarningIcon.foreground');
+      const shut = { kind: 'lost', reason: { ...reason, guest: true } } as const;
+      assert.match(buildMachineNode(machineWith({ state: shut })).description ?? '', /shut down/);
+    });
+
     it('warns of continuing a source that gave its guest away', () => {
       const node = buildMachineNode(migrating({ status: 'completed' }, 'postmigrate'));
-      assert.match(node.description ?? '', /guest has gone to the target/);
+      assert.match(node.description ?? '', /^gave its guest away/);
       assert.match(rowOf(node, 'status').tooltip?.body ?? '', /Do not continue it here/);
       assert.ok(!node.tags.includes('outgoing'), 'offers to migrate a guest that is not there');
     });

@@ -89,6 +89,7 @@ describe('a machine after a run', () => {
     assert.match(node.description ?? '', /^gave its guest to b · QEMU /);
     assert.ok(node.tags.includes('left-over'));
     assert.ok(!node.tags.includes('halted') && !node.tags.includes('outgoing'));
+    assert.ok(!node.tags.includes('saved'));
     const unknown = buildMachineNode(gone);
     assert.ok(unknown.tags.includes('left-over') && !unknown.tags.includes('halted'));
   });
@@ -99,7 +100,7 @@ describe('a machine after a run', () => {
     assert.ok(node.tags.includes('halted') && !node.tags.includes('left-over'));
   });
 
-  it('whose guest is saved says so', () => {
+  it('whose guest is saved says so, and may have it back', () => {
     const run = {
       ...runOf({}, { owner: 'file' }),
       request: requestOf({
@@ -109,6 +110,7 @@ describe('a machine after a run', () => {
       }),
     };
     const node = buildMachineNode(gone, { run });
+    assert.ok(node.tags.includes('saved') && !node.tags.includes('halted'));
     assert.match(node.description ?? '', /^guest is saved in a file · /);
     assert.match(row(node, 'status').tooltip?.body ?? '', /Do not continue it here/);
     const way = rows(node, 'migration-detail').find(({ label }) => label === 'way');

@@ -256,7 +256,8 @@ describe('the end of a connection in words', () => {
   it('tells a guest that shut down from a QEMU that was told to quit', () => {
     const quit = closeReasons['qemu-quit'];
     assert.match(closeText({ ...quit, guest: true }), /guest shut down/);
-    assert.match(closeText(quit), /QEMU quit \(host-qmp-quit\)/);
+    assert.match(closeText(quit), /QEMU has quit, as it was told/);
+    assert.match(closeText({ ...quit, reason: 'host-signal' }), /host-signal/);
   });
 
   it('shows what came instead of QMP', () => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -213,6 +214,30 @@ describe('a machine', function () {
       assert.deepEqual(factsOf(machine).parameters, server.qemu.parameters);
       assert.throws(() => machine.connection(), NotConnectedError);
       await assert.rejects(machine.refresh(), NotConnectedError);
+    });
+
+    it('stays one that has quit while nothing is there, and comes back when a QEMU listens', async () => {
+      const file = stage.path('quit.qmp');
+      const first = await stage.server({ path: file });
+      const machine = await stage.registry().connect(file);
+      const kinds: string[] = [];
+      machine.onDidChange(() => {
+        const { state } = machine.snapshot;
+        const kind = state.kind === 'lost' ? state.reason.kind : state.kind;
+        if (kinds.at(-1) !== kind) kinds.push(kind);
+      });
+      await machine.connection().execute('quit');
+      await eventually(() => assert.equal(machine.snapshot.state.kind, 'lost'));
+      await first.stop();
+      await rm(file, { force: true });
+      // Longer than the first pauses between two attempts.
+      await new Promise((resolve) => setTimeout(resolve, 1200));
+      assert.deepEqual(kinds.slice(-1), ['qemu-quit']);
+      const told = kinds.length;
+      await stage.server({ path: file });
+      await eventually(() => assert.equal(machine.snapshot.state.kind, 'ready'), 8000);
+      assert.ok(!kinds.includes('no-such-file'), kinds.join());
+      assert.deepEqual(kinds.slice(told), ['connecting', 'ready']);
     });
 
     it('gives no facts to whoever read it while its connection ended', async () => {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { commands, extensions } from 'vscode';
+import { commands, extensions, type Memento } from 'vscode';
 import { noFilter } from '../../../src/migration/view/filter';
 import type { NodeKind, ViewNode } from '../../../src/migration/view/nodes';
 import type { QemuMigrationApi, TestAccess } from '../../../src/ui/api';
+import type { AnotherMachine } from '../../../src/ui/commands/migrationQuestions';
 import { CommandId } from '../../../src/ui/ids';
 import type { NodeHandle } from '../../../src/ui/tree/nodeHandle';
 import { FakeQmpServer, type FakeQmpServerOptions } from '../../support/fakeQmpServer';
@@ -15,6 +16,24 @@ export async function activateExtension(): Promise<QemuMigrationApi> {
   const extension = extensions.getExtension<QemuMigrationApi>(extensionId);
   assert.ok(extension, `${extensionId} is not there`);
   return extension.activate();
+}
+
+/** Nobody brings another machine onto the list. */
+export const nobody: AnotherMachine = {
+  connect: () => Promise.resolve(undefined),
+  expect: () => Promise.resolve(undefined),
+};
+
+/** A state that is kept in memory. */
+export function memento(): Pick<Memento, 'get' | 'update'> {
+  const values = new Map<string, unknown>();
+  return {
+    get: (key: string, fallback?: unknown) => (values.get(key) ?? fallback) as never,
+    update: (key: string, value: unknown) => {
+      values.set(key, value);
+      return Promise.resolve();
+    },
+  };
 }
 
 /** The extension as a test sees it: prompts that are scripted, servers that are stopped, rows. */

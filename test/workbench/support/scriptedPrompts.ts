@@ -4,10 +4,10 @@ import type {
   Back,
   Confirmation,
   FieldNote,
-  FileRequest,
   InputRequest,
   PickManyRequest,
   PickRequest,
+  PlaceRequest,
   ProgressRequest,
   PromptItem,
   Prompts,
@@ -31,7 +31,7 @@ type Answer =
       readonly onlyTyped: readonly string[];
     }
   | { readonly kind: 'confirm'; readonly yes: boolean }
-  | { readonly kind: 'file'; readonly path: string | undefined };
+  | { readonly kind: 'place'; readonly path: string | undefined };
 
 /** Types a text and presses a button above the field, by a part of its tooltip. */
 export interface ButtonPress {
@@ -55,7 +55,7 @@ export class ScriptedPrompts implements Prompts {
   readonly statuses: string[] = [];
   readonly confirmations: Confirmation[] = [];
   readonly inputs: InputRequest[] = [];
-  readonly files: FileRequest[] = [];
+  readonly places: PlaceRequest[] = [];
   readonly picks: PickRequest<unknown>[] = [];
   readonly progressTitles: string[] = [];
   readonly reports: string[] = [];
@@ -106,9 +106,9 @@ export class ScriptedPrompts implements Prompts {
     return this;
   }
 
-  /** Chooses this file; `undefined`: leaves the dialog. */
-  willChooseFile(path: string | undefined): this {
-    this.answers.push({ kind: 'file', path });
+  /** Chooses this file or folder; `undefined`: leaves the dialog. */
+  willChoosePlace(path: string | undefined): this {
+    this.answers.push({ kind: 'place', path });
     return this;
   }
 
@@ -188,14 +188,10 @@ export class ScriptedPrompts implements Prompts {
     return false;
   }
 
-  saveFile(request: FileRequest): Promise<string | undefined> {
-    return this.openFile(request);
-  }
-
-  openFile(request: FileRequest): Promise<string | undefined> {
+  choosePlace(request: PlaceRequest): Promise<string | undefined> {
     this.asked.push(request.title);
-    this.files.push(request);
-    return Promise.resolve(this.next('file', request.title).path);
+    this.places.push(request);
+    return Promise.resolve(this.next('place', request.title).path);
   }
 
   private async submit(
@@ -212,7 +208,7 @@ export class ScriptedPrompts implements Prompts {
         `No "${answer.press}" among ${actions.map(({ tooltip }) => tooltip).join(', ')}`,
       );
     }
-    const note = request.validate(text);
+    const note = await request.validate(text);
     if (typeof note === 'string') return note;
     if (note?.level === 'problem') return note.text;
     if (note !== undefined) this.notes.push(note);

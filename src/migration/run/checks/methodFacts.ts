@@ -7,7 +7,7 @@ import { findListener } from '../../../vm/listener';
 import { defaultProcRoot } from '../../../vm/process';
 import { qomGet, queryNetdevs } from '../../../vm/queries';
 import { readSharedMappings, type SharedMapping } from '../../../vm/sharedMappings';
-import { readTcpListeners } from '../../../vm/tcpListeners';
+import { isTaken, readTcpListeners } from '../../../vm/tcpListeners';
 import type { MachineHandle, NetdevFacts, QemuProcess } from '../../../vm/types';
 import { readExecFacts, type ExecFacts } from '../../methods/execFacts';
 import { isOneSided, methodOf } from '../../methods/names';
@@ -28,7 +28,7 @@ export interface MethodFacts {
   readonly targetMappings?: readonly SharedMapping[] | undefined;
   /** Whether the target may handle page faults of its own. */
   readonly userfaultfd?: boolean | undefined;
-  /** Whether somebody listens at the port that the target is to listen at. */
+  /** Whether somebody listens already at the address and port that the target is to listen at. */
   readonly portTaken?: boolean | undefined;
   readonly cprSocket?: CprSocketFacts | undefined;
   readonly file?: FileFacts | undefined;
@@ -158,7 +158,7 @@ async function isPortTaken(
   const address = readTcpAddress(options?.tcp?.listen ?? '');
   if (address === undefined || address.port === 0) return undefined;
   const listeners = await readTcpListeners(snapshot.process?.pid, procRoot);
-  return listeners.has(address.port);
+  return isTaken(address.host, address.port, listeners);
 }
 
 async function readCprSocket(

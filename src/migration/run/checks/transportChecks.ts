@@ -180,7 +180,7 @@ function tcpObstacles(
       id: 'tcp-port-taken',
       side: 'target',
       subject: String(address.port),
-      reason: `Somebody listens on port ${address.port} already.`,
+      reason: `Somebody listens at ${tcp.listen} already.`,
       nextStep: 'Choose another port, or 0 for one that is free.',
     });
   }

@@ -7,6 +7,8 @@ export interface Candidate {
   readonly snapshot: MachineSnapshot;
   readonly usable: boolean;
   readonly reason: string;
+  /** In place of what its row says. */
+  readonly note?: string;
 }
 
 /** Targets of cpr-transfer answer only once the source has begun. */
@@ -21,7 +23,13 @@ export function arrivingTargets(
       const reason = answers
         ? l10n.t('It answers already; one that waits at its "cpr" socket does not.')
         : '';
-      return { snapshot, usable: !answers, reason };
+      // Its row calls it lost, which it is not for this.
+      return {
+        snapshot,
+        usable: !answers,
+        reason,
+        ...(!answers && { note: l10n.t('not up yet') }),
+      };
     });
 }
 
@@ -30,7 +38,10 @@ export function candidateItems(candidates: readonly Candidate[]): readonly Promp
   const usable = candidates.filter((candidate) => candidate.usable);
   const others = candidates.filter((candidate) => !candidate.usable);
   return [
-    ...usable.map(({ snapshot }) => machineItem(snapshot)),
+    ...usable.map(({ snapshot, note }) => ({
+      ...machineItem(snapshot),
+      ...(note !== undefined && { description: note }),
+    })),
     ...others.map(({ snapshot, reason }) => machineItem(snapshot, reason)),
   ];
 }

@@ -1,9 +1,8 @@
 import path from 'node:path';
-import { l10n } from 'vscode';
+import { env, l10n } from 'vscode';
 import * as z from 'zod/mini';
-import { needsConsent } from '../../../migration/settings/parameters';
 import type { MachineSnapshot } from '../../../vm/types';
-import { type Back, type Prompts, type Step } from '../../prompts';
+import { back, type Back, type Prompts, type Step } from '../../prompts';
 import { askField } from '../steps';
 import type { Draft } from './draft';
 
@@ -48,7 +47,7 @@ export class CprQuestions {
     });
   }
 
-  /** The program that QEMU executes in its place, and consent to it. */
+  /** The program that QEMU executes in its place. */
   async program(
     draft: Draft,
     title: string,
@@ -56,37 +55,77 @@ export class CprQuestions {
     step: Step,
   ): Promise<'next' | Back | undefined> {
     const args = machine?.process?.args ?? [];
-    // Of a program that was replaced since it was started the kernel says so.
-    const running = (machine?.process?.executable ?? args[0] ?? '').replace(/ \(deleted\)$/, '');
     return askField(this.prompts, {
       title,
       prompt: l10n.t('The program that takes the place of this QEMU, with the same arguments'),
-      value: draft.options.execCommand?.[0] ?? running,
+      value: draft.options.execCommand?.[0] ?? programOf(machine),
       placeholder: '/usr/bin/qemu-system-x86_64',
       step,
       validate: programProblem,
-      submit: async (text) => {
-        const program = text.trim();
-        const problem = programProblem(program);
-        if (problem !== undefined) return problem;
-        const command = [program, ...withoutIncoming(args.slice(1))];
-        if (!(await this.consent(machine?.label ?? '', command))) {
-          return l10n.t('Not agreed to; nothing was done.');
+      submit: (text) => {
+        const problem = programProblem(text);
+        if (problem === undefined) {
+          draft.options.execCommand = [text.trim(), ...withoutIncoming(args.slice(1))];
         }
-        draft.options.execCommand = command;
-        return undefined;
+        return Promise.resolve(problem);
       },
     });
   }
 
-  private consent(label: string, command: readonly string[]): Promise<boolean> {
-    return this.prompts.confirm({
-      message: l10n.t('Let {0} execute this program in its place?', label),
-      detail: [command.join(' '), needsConsent('cpr-exec-command') ?? ''].join('\n\n'),
-      action: l10n.t('Execute'),
-      keep: l10n.t('Do Not'),
+  /** Consent to it. What is safe comes first: Enter alone executes nothing. */
+  async consent(
+    draft: Draft,
+    title: string,
+    machine: MachineSnapshot | undefined,
+    step: Step,
+  ): Promise<'next' | Back | undefined> {
+    const command = draft.options.execCommand ?? [];
+    const [program = '', ...args] = command;
+    const answer = await this.prompts.pick<'execute' | 'leave'>({
+      title,
+      placeholder: l10n.t(
+        'Let {0} execute this program in its place? A wrong one loses the guest',
+        machine?.label ?? '',
+      ),
+      items: [
+        {
+          label: l10n.t('Do Not Execute'),
+          value: 'leave',
+          icon: 'close',
+          detail: l10n.t('Nothing is sent; the guest goes on as it is'),
+        },
+        {
+          label: l10n.t('Execute {0}', path.basename(program)),
+          value: 'execute',
+          icon: 'run',
+          description:
+            program === programOf(machine)
+              ? l10n.t('runs now · same {0} arguments', args.length)
+              : l10n.t('another program · same {0} arguments', args.length),
+          detail: program,
+          button: {
+            icon: 'copy',
+            tooltip: l10n.t('Copy the Whole Command'),
+            press: () => void env.clipboard.writeText(command.map(quoted).join(' ')),
+          },
+        },
+      ],
+      step,
     });
+    if (answer === undefined || answer === back) return answer;
+    return answer === 'execute' ? 'next' : undefined;
   }
+}
+
+/** Of a program that was replaced since it was started the kernel says so. */
+function programOf(machine: MachineSnapshot | undefined): string {
+  const { process: qemu } = machine ?? {};
+  return (qemu?.executable ?? qemu?.args[0] ?? '').replace(/ \(deleted\)$/, '');
+}
+
+/** As a shell reads it. */
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 const channelShape = z.object({

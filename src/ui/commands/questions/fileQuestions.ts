@@ -1,12 +1,11 @@
 import { l10n } from 'vscode';
-import { methodTitles } from '../../../migration/methods/names';
 import type { MachineSnapshot } from '../../../vm/types';
 import { back, type Back, type PromptItem, type Prompts, type Step } from '../../prompts';
 import type { Draft } from './draft';
 
 type Layout = 'stream' | 'mapped';
 
-/** Asks for the file of a saved guest, and how it is laid out. */
+/** Asks how the file of a saved guest is laid out, and what it is to have. */
 export class FileQuestions {
   private readonly prompts: Prompts;
 
@@ -14,13 +13,12 @@ export class FileQuestions {
     this.prompts = prompts;
   }
 
-  /** Whether there is a choice at all. */
+  /** Whether there is a choice at all: a file that is there tells its form by itself. */
   layoutApplies({ method }: Draft, machine: MachineSnapshot | undefined): boolean {
-    return method !== 'cpr-reboot' && has(machine, 'mapped-ram');
+    return method === 'save' && has(machine, 'mapped-ram');
   }
 
   async layout(draft: Draft, title: string, step: Step): Promise<'next' | Back | undefined> {
-    const isRestore = draft.method === 'restore';
     const items: readonly PromptItem<Layout>[] = [
       {
         label: l10n.t('A stream'),
@@ -38,9 +36,7 @@ export class FileQuestions {
     ];
     const answer = await this.prompts.pick<Layout>({
       title,
-      placeholder: isRestore
-        ? l10n.t('How was the file written?')
-        : l10n.t('How shall the file be laid out?'),
+      placeholder: l10n.t('How shall the file be laid out?'),
       items,
       active: draft.options.file?.mappedRam === true ? 'mapped' : 'stream',
       step,
@@ -79,23 +75,6 @@ export class FileQuestions {
     });
     if (answer === undefined || answer === back) return answer;
     draft.options.ignoreShared = answer;
-    return 'next';
-  }
-
-  /** VS Code's own dialog, which asks before it lets a file be overwritten. */
-  async path(draft: Draft, machine: MachineSnapshot | undefined): Promise<'next' | undefined> {
-    const label = machine?.label ?? '';
-    const title = l10n.t('{0}: {1}', label, methodTitles[draft.method]);
-    const path =
-      draft.method === 'restore'
-        ? await this.prompts.openFile({ title, action: l10n.t('Restore Guest') })
-        : await this.prompts.saveFile({
-            title,
-            action: l10n.t('Save Guest'),
-            name: `${label.replaceAll(/[^\w.-]+/g, '-')}.qemu-guest`,
-          });
-    if (path === undefined) return undefined;
-    draft.options.file = { ...draft.options.file, path };
     return 'next';
   }
 }
