@@ -6,6 +6,7 @@ import { states } from '../run/states';
 import type { RunOutcome, RunPhase, RunRecord } from '../run/types';
 import { formatDurationMs } from '../settings/units';
 import { journalSteps, lastWorkingPhase, phaseWords } from './journalSteps';
+import { block, code, plain } from './markdown';
 
 /**
  * All that is known of a run that has ended, as Markdown: what happened and where, QEMU's own words,
@@ -163,24 +164,4 @@ function journalText(
 
 function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(3)} s`;
-}
-
-/** Text of the user and of QEMU as it is, whatever Markdown would make of it. */
-function plain(text: string): string {
-  return text
-    .trim()
-    .replace(/\s+/g, ' ')
-    .replace(/[\\`*_{}[\]<>#|~&]/g, '\\$&')
-    .replace(/^([-+]|\d+\.)/, '\\$1');
-}
-
-function code(text: string): string {
-  return text.includes('`') ? plain(text) : `\`${text}\``;
-}
-
-/** A block whose fence is longer than any in the text. */
-function block(text: string): string {
-  const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map(([run]) => run.length));
-  const fence = '`'.repeat(longest + 1);
-  return `${fence}text\n${text.trim()}\n${fence}`;
 }
