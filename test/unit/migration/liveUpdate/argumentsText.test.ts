@@ -22,7 +22,7 @@ describe('a command line as a text', () => {
   it('gives back any arguments that it wrote down', () => {
     const word = fc.oneof(
       fc.string(),
-            fc.constantFrom('-', '--', '', ' ', '"', '#', '[', '-a b', '-x "', 'a\nb', '-device'),
+      fc.constantFrom('-', '--', '', ' ', '"', '#', '[', '-a b', '-x "', 'a\nb', '-device'),
     );
     fc.assert(
       fc.property(fc.array(word, { maxLength: 6 }), (args) => {
