@@ -1,45 +1,12 @@
-import { isArray, isObject, parseJson, type JsonValue } from '../../qmp/json';
+import {
+  printCommandLine,
+  readCommandLine,
+  type CommandOption,
+} from '../../vm/commandLine/commandLine';
+import { deepEntries, isOn, parseValue } from '../../vm/commandLine/optionValue';
 import { readOptions } from '../../vm/qemuOptions';
 
-/** One option of a QEMU's command line. */
-export interface CommandOption {
-  /** Without dashes; empty for a bare word, which QEMU takes for the first disk. */
-  readonly name: string;
-  readonly value: string | undefined;
-  /** The arguments exactly as they were given. */
-  readonly words: readonly string[];
-}
-
-/** Options without a value, of all QEMUs from 7.2 on. All others take the next argument, whatever it is. */
-const flags = new Set(
-  (
-    'h ? help version snapshot S daemonize nodefaults no-user-config no-reboot no-shutdown enable-kvm ' +
-    'nographic only-migratable preconfig singlestep one-insn-per-tb no-fd-bootchk win2k-hack no-acpi ' +
-    'no-hpet usb portrait alt-grab ctrl-grab curses no-frame no-quit sdl full-screen semihosting ' +
-    'old-param enable-fips mem-prealloc enable-sync-profile xen-attach xen-domid-restrict perfmap jitdump'
-  ).split(' '),
-);
-
-/** Splits the arguments behind the program into options, as QEMU does: `-name` and `--name` are one. */
-export function readCommandLine(args: readonly string[]): readonly CommandOption[] {
-  const options: CommandOption[] = [];
-  for (let at = 0; at < args.length;) {
-    const word = args[at] ?? '';
-    const name = /^--?(.+)$/s.exec(word)?.[1];
-    const next = args[at + 1];
-    if (name === undefined) {
-      options.push({ name: '', value: word, words: [word] });
-      at += 1;
-    } else if (flags.has(name) || next === undefined) {
-      options.push({ name, value: undefined, words: [word] });
-      at += 1;
-    } else {
-      options.push({ name, value: next, words: [word, next] });
-      at += 2;
-    }
-  }
-  return options;
-}
+export { isOn, readCommandLine, type CommandOption };
 
 /**
  * What is meant for the first start only. `-S` would leave a running guest standing, `-loadvm` would
@@ -75,7 +42,7 @@ export function newCommand(command: NewCommand): readonly string[] {
     machineType === undefined || machineTypeIn(kept) === machineType
       ? []
       : ['-machine', `type=${machineType}`];
-  return [program, ...kept.flatMap(({ words }) => words), ...machine, '-incoming', incoming];
+  return [program, ...printCommandLine(kept), ...machine, '-incoming', incoming];
 }
 
 function machineTypeIn(options: readonly CommandOption[]): string | undefined {
@@ -90,7 +57,7 @@ function machineTypeIn(options: readonly CommandOption[]): string | undefined {
 
 /** Whether both give the same machine; what is meant for the first start only does not count. */
 export function isSameCommand(a: readonly string[], b: readonly string[]): boolean {
-  const [first, second] = [a, b].map((args) => keptOptions(args).flatMap(({ words }) => words));
+  const [first, second] = [a, b].map((args) => printCommandLine(keptOptions(args)));
   return (
     first?.length === second?.length && first?.every((word, at) => word === second?.[at]) === true
   );
@@ -98,44 +65,22 @@ export function isSameCommand(a: readonly string[], b: readonly string[]): boole
 
 /** Key and value of everything in an option, however deep; the leading word has an empty key. */
 export function valuesOf({ value = '' }: CommandOption): readonly (readonly [string, string])[] {
-  const json = value.startsWith('{') ? jsonOf(value) : undefined;
-  if (json !== undefined) return deepValues('', json);
-  const { first, options } = readOptions(value);
-  const all: (readonly [string, string])[] = first === undefined ? [] : [['', first]];
-  for (const [key, text] of options) {
-    const inner = text.startsWith('json:') ? jsonOf(text.slice('json:'.length)) : undefined;
-    if (inner === undefined) all.push([key, text]);
-    else all.push(...deepValues(key, inner));
-  }
-  return all;
+  const entries = parseValue(value, leading)?.entries ?? [[leading, value]];
+  return entries.flatMap(([key, text]) => {
+    const name = key === leading ? '' : key.replaceAll(/\.\d+(?=\.|$)/g, '');
+    const inner = text.startsWith('json:')
+      ? deepEntries(name, text.slice('json:'.length))
+      : undefined;
+    return inner ?? [[name, text] as const];
+  });
 }
 
-function jsonOf(text: string): JsonValue | undefined {
-  try {
-    return parseJson(text);
-  } catch {
-    return undefined;
-  }
-}
-
-function deepValues(key: string, value: JsonValue): readonly (readonly [string, string])[] {
-  if (isArray(value)) return value.flatMap((entry) => deepValues(key, entry));
-  if (isObject(value)) {
-    return Object.entries(value).flatMap(([name, member]) =>
-      deepValues(key === '' ? name : `${key}.${name}`, member),
-    );
-  }
-  return [[key, value === true ? 'on' : value === false ? 'off' : String(value)]];
-}
+/** Stands for the key of a leading word; no option has such a key. */
+const leading = '#';
 
 /** The value of a key at the top of an option. */
 export function valueOf(option: CommandOption, key: string): string | undefined {
   return valuesOf(option).find(([name]) => name === key)?.[1];
-}
-
-/** `on` in all the ways of writing it. */
-export function isOn(text: string | undefined): boolean {
-  return text !== undefined && ['on', 'yes', 'true', 'y'].includes(text);
 }
 
 /** Options whose whole value is the path of a file that has to be there. */

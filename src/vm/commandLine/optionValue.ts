@@ -187,6 +187,18 @@ function flatten(key: string, value: JsonValue): readonly (readonly [string, str
   return [[key, value === true ? 'on' : value === false ? 'off' : String(value)]];
 }
 
+/** Keys and values in JSON text, however deep; `undefined` where it is not well-formed. */
+export function deepEntries(
+  key: string,
+  text: string,
+): readonly (readonly [string, string])[] | undefined {
+  try {
+    return flatten(key, parseJson(text));
+  } catch {
+    return undefined;
+  }
+}
+
 /** A boolean stays one; everything else becomes text, which QEMU's options of that kind are. */
 function setMember(json: JsonObject, path: readonly string[], value: string): JsonObject {
   const [head = '', ...rest] = path;
