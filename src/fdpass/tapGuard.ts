@@ -172,6 +172,25 @@ export class TapGuard {
     return this.command('unguard');
   }
 
+  /**
+   * Before a QEMU is started that takes several queues: it takes them all for attached, detaches all
+   * but the first, and aborts where one is detached already (as those are that the guest does not
+   * use). Attaches these, and leaves them alone until {@link restore}.
+   */
+  lend(): Promise<TapGuardState> {
+    return this.command('lend');
+  }
+
+  /**
+   * With several queues, when the guest stands still and before the other QEMU loads it (so the run
+   * needs `pause-before-switchover`): that QEMU attaches the queues that the guest uses, and aborts
+   * where one is attached. Detaches all but the first of each TAP, and leaves them alone until
+   * {@link restore}.
+   */
+  handOver(): Promise<TapGuardState> {
+    return this.command('hand-over');
+  }
+
   /** Puts all back that was recorded, and sets the offloads that are given. */
   restore(offloads: OffloadsByFd = new Map()): Promise<TapGuardState> {
     return this.command(withFlags('restore', offloads));
