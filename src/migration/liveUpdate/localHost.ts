@@ -1,0 +1,30 @@
+import type { HelperLocation } from '../../fdpass/locate';
+import { launchLike } from '../../vm/launch';
+import { HelperMissingError } from '../methods/descriptorPair';
+import type { UpdateHost } from './host';
+
+/** This host, by the helper program. */
+export function localHost(locateHelper: () => Promise<HelperLocation>): UpdateHost {
+  /** @throws {HelperMissingError} */
+  const helper = async (): Promise<string> => {
+    const location = await locateHelper();
+    if (location.kind === 'missing') throw new HelperMissingError(location);
+    return location.path;
+  };
+  return {
+    launch: async (source, { program, args, adopt, logFile }, signal) => {
+      const { process, missing, stderr } = await launchLike(source, {
+        helperPath: await helper(),
+        ...{ program, args, logFile },
+        adopt: adopt.map(({ sourceFd, targetFd, tap }) => ({
+          ...{ fd: sourceFd, number: targetFd },
+          ...(tap !== undefined && { ifname: tap }),
+        })),
+        ...(signal !== undefined && { signal }),
+      });
+      return { process, missing, stderr: () => stderr.lines() };
+    },
+    watchTaps: () => Promise.reject(new Error('TAPs cannot be watched over yet')),
+    ledger: () => Promise.resolve(undefined),
+  };
+}
