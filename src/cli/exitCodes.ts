@@ -1,3 +1,4 @@
+import { LiveUpdateRefusedError } from '../migration/liveUpdate/types';
 import { ProfileNotApplicableError } from '../migration/profiles/apply';
 import { ProfileFileError } from '../migration/profiles/profileFile';
 import { RunRefusedError } from '../migration/run/checks/checks';
@@ -40,6 +41,7 @@ export const ExitCode = {
   tooLateToCancel: 7,
   unknown: 8,
   differ: 9,
+  limit: 10,
 } as const;
 
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
@@ -56,6 +58,7 @@ export const exitCodeMeanings: readonly (readonly [code: ExitCode, meaning: stri
   [ExitCode.tooLateToCancel, 'too late to cancel: the guest runs on the target'],
   [ExitCode.unknown, 'unknown, or not finished: needs you; the text says what to look at'],
   [ExitCode.differ, 'diff: the two sides differ in something that must be equal'],
+  [ExitCode.limit, 'live-update: stopped, a pause was longer than --canary-limit; all guests run'],
 ];
 
 /** The command line is at fault, not a machine. */
@@ -106,6 +109,7 @@ function isWhereItWas(owner: RunOutcome['owner']): boolean {
 
 /** Errors that leave everything as it was. */
 const refusals = [
+  LiveUpdateRefusedError,
   BackendTransferError,
   RunRefusedError,
   MachineDrivenError,

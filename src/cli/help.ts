@@ -17,6 +17,7 @@ Examples:
   qemu-migration preflight /run/vm/web-1.qmp /run/vm/web-1-new.qmp
   qemu-migration migrate /run/vm/web-1.qmp /run/vm/web-1-new.qmp
   qemu-migration migrate --method save --file /var/vm/web-1.saved /run/vm/web-1.qmp
+  qemu-migration live-update /run/vm/web-1.qmp --qemu /opt/qemu-11.2/bin/qemu-system-x86_64 --dry-run
   qemu-migration resume --all
   qemu-migration quit /run/vm/web-1.qmp
 
@@ -208,6 +209,46 @@ Exit codes: 0 the guest is on the target, or saved in the file; 3 no connection;
 changed; 5 failed, 6 cancelled: the guest is where it was; 7 too late to cancel: it has gone over;
 8 unknown: needs you. With --json the last and only thing on stdout is the outcome; progress is on
 stderr.`;
+
+export const liveUpdate = `
+Starts a second QEMU of the same machine on this host, moves the guest into it, and gives it the old
+one's names: QMP socket, monitors, consoles, pidfile. The guest keeps its memory, its devices and, but
+for --method plain, the very same TAPs. Whatever fails before it has gone over: the guest stays where it is,
+and what was begun is taken back.
+
+Ways, the best that both QEMUs offer first; "--dry-run" says why one is not offered:
+  backend-transfer  QEMU itself hands the TAPs over
+  tap-adoption      we hand duplicates of the TAP queues over; for released QEMUs
+  cpr-transfer      the memory stays where it is; needs memory that can be shared (share=on)
+  shared-ram        both QEMUs map the same memory file
+  cpr-exec          the process becomes the new program; a wrong command line is found out before
+  plain             the new QEMU opens networks of its own
+
+Taking TAPs over needs the right to look into the running QEMU: root, CAP_SYS_PTRACE, or the same user
+where kernel.yama.ptrace_scope is 0.
+
+Look first:
+  qemu-migration live-update web-1.qmp --qemu /opt/qemu/bin/qemu-system-x86_64 --dry-run
+  qemu-migration live-update web-1.qmp --qemu ... --script > update.sh
+Run:
+  qemu-migration live-update web-1.qmp --qemu /opt/qemu/bin/qemu-system-x86_64
+  qemu-migration live-update web-1.qmp            (after its package was upgraded in place)
+Edit the new command line, one option a line:
+  qemu-migration live-update web-1.qmp --qemu ... --print-args > args
+  qemu-migration live-update web-1.qmp --qemu ... --args args
+Many: all are planned before the first begins; it is updated alone, and its pause judged:
+  qemu-migration live-update /run/vm/*.qmp --qemu ... --canary-limit 50ms --at-a-time 4
+For programs:
+  qemu-migration live-update web-1.qmp --qemu ... --json | jq '{outcome, pause: .times.downtimeMs}'
+
+Ctrl+C (SIGINT) or SIGTERM cancels and waits for what really happens: a guest that has not gone over stays
+in its old QEMU, and no other machine begins. A second one stops watching (exit code 8); "resume" takes
+the update up again.
+
+Exit codes: 0 the guest runs in the new QEMU; 3 no connection; 4 refused, nothing changed (with
+--dry-run: it would be); 5 failed, 6 cancelled: the guest runs in the old QEMU; 7 too late to cancel: it
+runs in the new one; 8 unknown: needs you; 10 several: stopped at --canary-limit. Of several the
+gravest: 8, 5, 7, 6, 4, 10.`;
 
 export const continueGuest = `
 Sends "cont" to a guest that stands still: one that its user paused, or that a migration left so.

@@ -8,6 +8,7 @@ import { addGuestCommands } from './groups/guests';
 import { addMachineCommands } from './groups/machines';
 import { addMigrationCommands } from './groups/migrations';
 import { addPairCommands } from './groups/pairs';
+import { addUpdateCommands } from './groups/updates';
 import * as help from './help';
 import { failureResult, type CommandResult } from './result';
 import { Session } from './session';
@@ -119,6 +120,7 @@ function buildProgram(
   addMachineCommands(kit);
   addPairCommands(kit);
   addMigrationCommands(kit);
+  addUpdateCommands(kit);
   addGuestCommands(kit);
   return program;
 }

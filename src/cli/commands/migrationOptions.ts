@@ -136,8 +136,9 @@ function transportOf(
   return several && !isOneSided(method) ? 'unix' : 'fd';
 }
 
-function runOptions(
-  flags: MigrationFlags,
+/** @throws {UsageError} */
+export function runOptions(
+  flags: Omit<MigrationFlags, 'method'>,
   execCommand: readonly string[] | undefined,
   session: Pick<Session, 'path'>,
 ): RunOptions {
@@ -184,7 +185,8 @@ function choice(flag: boolean | undefined): MigrationRequest['backendTransfer'] 
   return flag ? 'on' : 'off';
 }
 
-function reasonOf(text: string): string {
+/** @throws {UsageError} */
+export function reasonOf(text: string): string {
   const problem = reasonProblem(text);
   if (problem !== undefined) throw new UsageError(`--force: ${problem}`);
   return text.trim();
@@ -200,14 +202,16 @@ function address(text: string): string {
   }
 }
 
-function quantity(option: string, text: string | undefined, unit: Unit): number | undefined {
+/** @throws {UsageError} */
+export function quantity(option: string, text: string | undefined, unit: Unit): number | undefined {
   if (text === undefined) return undefined;
   const parsed = parseQuantity(text, unit);
   if (!parsed.ok) throw new UsageError(`${option}: ${parsed.problem}`);
   return Number(parsed.value);
 }
 
-function count(option: string, text: string | undefined, most: number): number | undefined {
+/** @throws {UsageError} */
+export function count(option: string, text: string | undefined, most: number): number | undefined {
   if (text === undefined) return undefined;
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= 1 && value <= most) return value;

@@ -27,6 +27,26 @@ export interface WatchOptions {
   readonly interactive: boolean;
 }
 
+/** Where the helper is found. */
+export function helperFinder({
+  helper,
+}: Pick<WatchOptions, 'helper'>): () => ReturnType<typeof locateHelper> {
+  return () => locateHelper({ ...helper, platform: process.platform, arch: process.arch });
+}
+
+/** The runs of this call of the program. */
+export function openRuns(
+  { registry, journals, terminal }: Session,
+  options: Pick<WatchOptions, 'helper' | 'verbose'>,
+): Runs {
+  return new Runs({
+    registry,
+    journals,
+    locateHelper: helperFinder(options),
+    ...(options.verbose ? { log: (line: string) => terminal.note(`${clock()} ${line}`) } : {}),
+  });
+}
+
 /**
  * Watches one run to its end, or until the person asked a second time to stop. The first interrupt
  * cancels; lines on stdin are controls.
@@ -52,15 +72,7 @@ export class Watch {
     }
     this.session = session;
     this.options = options;
-    this.runs = new Runs({
-      registry: session.registry,
-      journals: session.journals,
-      locateHelper: () =>
-        locateHelper({ ...options.helper, platform: process.platform, arch: process.arch }),
-      ...(options.verbose
-        ? { log: (line: string) => session.terminal.note(`${clock()} ${line}`) }
-        : {}),
-    });
+    this.runs = openRuns(session, options);
     let stop: (how: 'stopped') => void = () => undefined;
     this.stopped = new Promise((resolve) => {
       stop = resolve;

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { join, resolve } from 'node:path';
+import type { OpenUpdateDesk } from '../../migration/liveUpdate/desk';
 import type { JournalFiles } from '../../migration/run/journal/files';
 import type { LineSource } from '../lines';
 import type { SignalSource } from '../interrupts';
@@ -20,6 +21,8 @@ export interface Surroundings {
   readonly signals: SignalSource;
   /** How journals reach the disk; another way in tests. */
   readonly journalFiles?: JournalFiles;
+  /** How live updates are made; another way in tests. */
+  readonly openUpdateDesk?: OpenUpdateDesk;
 }
 
 export interface CommonOptions {

@@ -1,5 +1,9 @@
+import type { HelperLocation } from '../../fdpass/locate';
 import type { Disposable, Event } from '../../qmp/emitter';
+import type { MachineRegistry } from '../../vm/registry';
 import type { MachineId } from '../../vm/types';
+import type { Journals } from '../run/journal/journals';
+import type { Runs } from '../run/runs';
 import type { LiveUpdatePlan, LiveUpdateRequest, UpdateOutcome, UpdateProgress } from './types';
 
 /** A QEMU that a guest could be given. */
@@ -53,4 +57,39 @@ export interface UpdateDesk extends Disposable {
   active(id: MachineId): Update | undefined;
   /** The machine's update under way, else its last one. */
   last(id: MachineId): UpdateRecord | undefined;
+}
+
+/** What live updates are made with. */
+export interface DeskParts {
+  readonly registry: MachineRegistry;
+  readonly runs: Runs;
+  readonly journals: Journals;
+  readonly locateHelper: () => Promise<HelperLocation>;
+  readonly log: (line: string) => void;
+}
+
+export type OpenUpdateDesk = (parts: DeskParts) => UpdateDesk;
+
+/** How several machines are updated. */
+export interface FleetOptions {
+  /** The longest pause that lets the next ones begin, ms; absent: any. */
+  readonly pauseLimitMs?: number;
+  /** How many at once, once the first one is through. */
+  readonly atATime: number;
+}
+
+/** One machine of several. */
+export interface FleetRow {
+  readonly plan: LiveUpdatePlan;
+  readonly record: UpdateRecord | undefined;
+  /** Why it was never begun. */
+  readonly skipped: string | undefined;
+}
+
+export interface FleetEnd {
+  readonly rows: readonly FleetRow[];
+  /** Why it did not go on to the last; `undefined`: it did. */
+  readonly stopped: string | undefined;
+  /** It stopped because a pause was longer than allowed. */
+  readonly breached: boolean;
 }

@@ -10,6 +10,7 @@ import {
 import { UnexpectedReplyError } from '../../vm/queries';
 import { ListNotSavedError } from '../../vm/registry';
 import { NotConnectedError } from '../../vm/types';
+import { LiveUpdateRefusedError } from '../liveUpdate/types';
 import { HelperMissingError } from '../methods/descriptorPair';
 import { TargetDeviceError } from '../methods/targetDevices';
 import { PairsNotSavedError } from '../pair/pairs';
@@ -74,6 +75,9 @@ function explainOurs(error: unknown): Explanation {
     return { headline: error.message, nextStep: error.nextStep };
   }
   if (error instanceof GuestRefusedError) {
+    return { headline: error.message, nextStep: error.nextStep };
+  }
+  if (error instanceof LiveUpdateRefusedError) {
     return { headline: error.message, nextStep: error.nextStep };
   }
   if (error instanceof QuitHangsError) return explainQuitHangs(error);

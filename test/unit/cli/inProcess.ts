@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { runCli } from '../../../src/cli/program';
+import { runCli, type Surroundings } from '../../../src/cli/program';
 
 export interface End {
   readonly code: number;
@@ -21,6 +21,7 @@ export async function cli(
   args: readonly string[],
   cwd = '/',
   signals = new EventEmitter(),
+  more: Pick<Surroundings, 'openUpdateDesk'> = {},
 ): Promise<End> {
   const stdout = new PassThrough();
   const stderr = new PassThrough();
@@ -32,6 +33,7 @@ export async function cli(
     env: { QEMU_MIGRATION_STATE: state },
     bundleDirectory: '/nowhere',
     signals,
+    ...more,
   });
   stdout.end();
   stderr.end();

@@ -1,0 +1,182 @@
+import type { FleetEnd, FleetRow, UpdateRecord } from '../migration/liveUpdate/desk';
+import { longestPause } from '../migration/liveUpdate/several';
+import type { LiveUpdatePlan, UpdateOutcome } from '../migration/liveUpdate/types';
+import {
+  ledgerCells,
+  ledgerHead,
+  ledgerSummary,
+  timeRows,
+  updateKindWords,
+  updateMethodTitles,
+  versionsText,
+} from '../migration/view/updateWords';
+import { ExitCode } from './exitCodes';
+import { table } from './text';
+
+/** How a live update ended, as a number. Where it is not proven who has the guest it is 8. */
+export function updateExitCode({ kind, run }: UpdateOutcome): ExitCode {
+  switch (kind) {
+    case 'updated':
+      return run?.kind === 'too-late-to-cancel' ? ExitCode.tooLateToCancel : ExitCode.ok;
+    case 'refused':
+      return ExitCode.refused;
+    case 'failed':
+    case 'cancelled':
+      if (run !== undefined && run.owner !== 'source') return ExitCode.unknown;
+      return kind === 'failed' ? ExitCode.failed : ExitCode.cancelled;
+    case 'unknown':
+      return ExitCode.unknown;
+  }
+}
+
+/** What keeps a plan from being carried out, each with what to do. */
+export function planLines({ label, findings }: LiveUpdatePlan): string[] {
+  return [
+    `${label} was not updated, and nothing was changed:`,
+    ...findings
+      .filter(({ level }) => level === 'blocks')
+      .flatMap(({ what, why, nextStep }) => [
+        `  ${what}`,
+        ...[why, nextStep].filter((part) => part !== '').map((part) => `    ${part}`),
+      ]),
+  ];
+}
+
+/** An outcome for people: what happened, the times, the descriptors, what was left. */
+export function updateLines({ plan, journalId }: UpdateRecord, outcome: UpdateOutcome): string[] {
+  const { headline, details, nextStep, ledger, leftovers, kind } = outcome;
+  const versions = versionsText(plan.sourceVersion, plan.targetVersion);
+  return [
+    headline,
+    ...details,
+    ...(kind === 'updated' ? [`QEMU ${versions}, by ${updateMethodTitles[plan.method]}.`] : []),
+    ...titled('Times', table(timeRows(outcome.times), '  ')),
+    ...(ledger.length === 0
+      ? []
+      : titled(
+          `Descriptors: ${ledgerSummary(ledger)}`,
+          table([ledgerHead.map((word) => word.toUpperCase()), ...ledgerCells(ledger)], '  '),
+        )),
+    ...titled(
+      'Left behind',
+      leftovers.map((each) => `  ${each}`),
+    ),
+    ...(nextStep === '' ? [] : ['', nextStep]),
+    ...(kind === 'unknown' && journalId !== undefined
+      ? [`To look again:  qemu-migration resume ${journalId}`]
+      : []),
+  ];
+}
+
+function titled(title: string, lines: readonly string[]): string[] {
+  return lines.length === 0 ? [] : ['', `${title}:`, ...lines];
+}
+
+/** For programs; see docs/automation.md. */
+export function updateDocument({
+  plan,
+  outcome,
+  startedAt,
+  journalId,
+  progress,
+}: UpdateRecord): Record<string, unknown> {
+  const { request, label, method, why, sourceVersion, targetVersion, start } = plan;
+  return {
+    machine: { socket: request.machine, name: label },
+    outcome: outcome?.kind ?? 'unknown',
+    headline: outcome?.headline,
+    details: outcome?.details,
+    nextStep: outcome?.nextStep,
+    update: journalId,
+    method,
+    why,
+    program: start.program,
+    fromVersion: sourceVersion,
+    toVersion: targetVersion,
+    times: outcome?.times,
+    ledger: outcome?.ledger,
+    leftovers: outcome?.leftovers,
+    findings: outcome?.findings ?? plan.findings,
+    targetPid: outcome?.targetPid,
+    migration: outcome?.run && {
+      outcome: outcome.run.kind,
+      owner: outcome.run.owner,
+      totalTimeMs: outcome.run.totalTimeMs,
+      transferredBytes: outcome.run.transferredBytes,
+      sourceError: outcome.run.sourceError,
+      targetError: outcome.run.targetError,
+      cause: outcome.run.causeId,
+    },
+    phase: outcome === undefined ? progress.phase : undefined,
+    forceReason: request.force?.reason,
+    startedAt: new Date(startedAt).toISOString(),
+  };
+}
+
+/** The gravest of all ends; a stop at the limit only where nothing worse happened. */
+export function fleetExitCode({ rows, stopped, breached }: FleetEnd): ExitCode {
+  const codes = rows.flatMap(({ record }) =>
+    record?.outcome === undefined ? [] : [updateExitCode(record.outcome)],
+  );
+  const gravest = [
+    ExitCode.unknown,
+    ExitCode.failed,
+    ExitCode.tooLateToCancel,
+    ExitCode.cancelled,
+    ExitCode.refused,
+  ].find((code) => codes.includes(code));
+  if (gravest !== undefined) return gravest;
+  if (breached) return ExitCode.limit;
+  return stopped === undefined ? ExitCode.ok : ExitCode.refused;
+}
+
+export function fleetLines({ rows, stopped }: FleetEnd): string[] {
+  const updated = rows.filter(({ record }) => record?.outcome?.kind === 'updated').length;
+  const head = `${updated} of ${rows.length} machines ${updated === 1 ? 'is' : 'are'} updated.`;
+  return [
+    stopped === undefined ? head : `Stopped: ${stopped} ${head}`,
+    '',
+    ...table([['MACHINE', 'END', 'QEMU', 'WAY', 'PAUSE', 'STOP-RESUME'], ...rows.map(fleetCells)]),
+    ...rows.flatMap(({ record }) => record?.outcome?.leftovers ?? []),
+    ...rows.flatMap(({ record }) =>
+      record?.outcome === undefined || record.outcome.kind === 'updated'
+        ? []
+        : ['', record.outcome.headline, ...record.outcome.details, record.outcome.nextStep],
+    ),
+  ];
+}
+
+function fleetCells({ plan, record, skipped }: FleetRow): readonly string[] {
+  const outcome = record?.outcome;
+  const ms = (time: number | undefined): string =>
+    time === undefined ? '–' : `${Number(time.toFixed(1))} ms`;
+  return [
+    plan.label,
+    outcome === undefined ? (skipped ?? 'under way') : updateKindWords[outcome.kind],
+    versionsText(plan.sourceVersion, plan.targetVersion),
+    plan.method,
+    ms(outcome?.times.downtimeMs),
+    ms(outcome?.times.blackoutMs),
+  ];
+}
+
+export function fleetDocument(end: FleetEnd): Record<string, unknown> {
+  const { rows, stopped, breached } = end;
+  return {
+    stopped,
+    limitExceeded: breached,
+    machines: rows.map(({ plan, record, skipped }) =>
+      record === undefined
+        ? {
+            machine: { socket: plan.request.machine, name: plan.label },
+            outcome: 'not-begun',
+            headline: skipped,
+          }
+        : {
+            exitCode: record.outcome && updateExitCode(record.outcome),
+            ...updateDocument(record),
+            longestPauseMs: record.outcome && longestPause(record.outcome),
+          },
+    ),
+  };
+}
