@@ -246,7 +246,7 @@ export class Machine implements MachineHandle, Disposable {
     heir.listening?.dispose();
     heir.disconnect();
     heir.speaker = this;
-    this.disconnect();
+    this.leave();
     this.awaitsHeir = false;
     this.live = live;
     this.listenTo(live);
@@ -292,18 +292,21 @@ export class Machine implements MachineHandle, Disposable {
 
   /** Ends the connection and stays away until `connect`. */
   disconnect(): void {
+    if (this.live !== undefined) this.update({ state: { kind: 'closing' } }, ['state']);
+    this.leave();
+    this.update({ state: { kind: 'idle' } }, ['state']);
+  }
+
+  /** Ends the connection and every attempt at one, without a word. */
+  private leave(): void {
     clearTimeout(this.retryTimer);
     this.attempt?.abort.abort();
     this.attempt = undefined;
     const { live } = this;
-    if (live !== undefined) {
-      this.update({ state: { kind: 'closing' } }, ['state']);
-      this.live = undefined;
-      live.close();
-    }
+    this.live = undefined;
+    live?.close();
     this.stale.clear();
     this.schedulePoll();
-    this.update({ state: { kind: 'idle' } }, ['state']);
   }
 
   async refresh(parts: readonly FactPart[] = factParts): Promise<VmFacts> {
