@@ -1,4 +1,5 @@
-import type { FleetEnd, FleetRow, UpdateRecord } from '../migration/liveUpdate/desk';
+import type { FleetEnd, FleetRow } from '../migration/liveUpdate/desk';
+import type { LiveUpdateRecord } from '../migration/liveUpdate/updates';
 import { longestPause } from '../migration/liveUpdate/several';
 import type { LiveUpdatePlan, UpdateOutcome } from '../migration/liveUpdate/types';
 import {
@@ -43,13 +44,15 @@ export function planLines({ label, findings }: LiveUpdatePlan): string[] {
 }
 
 /** An outcome for people: what happened, the times, the descriptors, what was left. */
-export function updateLines({ plan, journalId }: UpdateRecord, outcome: UpdateOutcome): string[] {
+export function updateLines(
+  { plan, journalId }: LiveUpdateRecord,
+  outcome: UpdateOutcome,
+): string[] {
   const { headline, details, nextStep, ledger, leftovers, kind } = outcome;
-  const versions = versionsText(plan.sourceVersion, plan.targetVersion);
   return [
     headline,
     ...details,
-    ...(kind === 'updated' ? [`QEMU ${versions}, by ${updateMethodTitles[plan.method]}.`] : []),
+    ...(kind === 'updated' && plan !== undefined ? [wayText(plan)] : []),
     ...titled('Times', table(timeRows(outcome.times), '  ')),
     ...(ledger.length === 0
       ? []
@@ -68,35 +71,40 @@ export function updateLines({ plan, journalId }: UpdateRecord, outcome: UpdateOu
   ];
 }
 
+function wayText({ sourceVersion, targetVersion, method }: LiveUpdatePlan): string {
+  return `QEMU ${versionsText(sourceVersion, targetVersion)}, by ${updateMethodTitles[method]}.`;
+}
+
 function titled(title: string, lines: readonly string[]): string[] {
   return lines.length === 0 ? [] : ['', `${title}:`, ...lines];
 }
 
 /** For programs; see docs/automation.md. */
 export function updateDocument({
+  machine,
+  label,
   plan,
   outcome,
   startedAt,
   journalId,
   progress,
-}: UpdateRecord): Record<string, unknown> {
-  const { request, label, method, why, sourceVersion, targetVersion, start } = plan;
+}: LiveUpdateRecord): Record<string, unknown> {
   return {
-    machine: { socket: request.machine, name: label },
+    machine: { socket: machine, name: label },
     outcome: outcome?.kind ?? 'unknown',
     headline: outcome?.headline,
     details: outcome?.details,
     nextStep: outcome?.nextStep,
     update: journalId,
-    method,
-    why,
-    program: start.program,
-    fromVersion: sourceVersion,
-    toVersion: targetVersion,
+    method: plan?.method,
+    why: plan?.why,
+    program: plan?.start.program,
+    fromVersion: plan?.sourceVersion,
+    toVersion: plan?.targetVersion,
     times: outcome?.times,
     ledger: outcome?.ledger,
     leftovers: outcome?.leftovers,
-    findings: outcome?.findings ?? plan.findings,
+    findings: outcome?.findings ?? plan?.findings,
     targetPid: outcome?.targetPid,
     migration: outcome?.run && {
       outcome: outcome.run.kind,
@@ -108,7 +116,7 @@ export function updateDocument({
       cause: outcome.run.causeId,
     },
     phase: outcome === undefined ? progress.phase : undefined,
-    forceReason: request.force?.reason,
+    forceReason: plan?.request.force?.reason,
     startedAt: new Date(startedAt).toISOString(),
   };
 }

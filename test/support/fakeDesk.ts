@@ -1,10 +1,6 @@
 import { Emitter } from '../../src/qmp/emitter';
-import type {
-  QemuBinary,
-  Update,
-  UpdateDesk,
-  UpdateRecord,
-} from '../../src/migration/liveUpdate/desk';
+import type { QemuBinary, UpdateDesk } from '../../src/migration/liveUpdate/desk';
+import type { LiveUpdate, LiveUpdateRecord } from '../../src/migration/liveUpdate/updates';
 import type {
   LiveUpdatePlan,
   LiveUpdateRequest,
@@ -13,10 +9,10 @@ import type {
 } from '../../src/migration/liveUpdate/types';
 
 /** An update that does what a test says. */
-export class FakeUpdate implements Update {
-  record: UpdateRecord;
+export class FakeUpdate implements LiveUpdate {
+  record: LiveUpdateRecord;
   cancelled = 0;
-  private readonly changes = new Emitter<UpdateRecord>();
+  private readonly changes = new Emitter<LiveUpdateRecord>();
   private settle: (outcome: UpdateOutcome) => void = () => undefined;
   readonly onDidChange = this.changes.event;
   readonly outcome = new Promise<UpdateOutcome>((resolve) => (this.settle = resolve));
@@ -24,6 +20,8 @@ export class FakeUpdate implements Update {
   constructor(id: number, plan: LiveUpdatePlan) {
     this.record = {
       id,
+      machine: plan.request.machine,
+      label: plan.label,
       plan,
       startedAt: 0,
       progress: { phase: 'start', step: 'starting QEMU', run: undefined },
@@ -59,7 +57,7 @@ export class FakeDesk implements UpdateDesk {
   planner: (request: LiveUpdateRequest) => LiveUpdatePlan;
   /** Hears of each update that begins. */
   onStart: (update: FakeUpdate) => void = () => undefined;
-  private readonly changes = new Emitter<UpdateRecord>();
+  private readonly changes = new Emitter<LiveUpdateRecord>();
   private readonly byMachine = new Map<string, FakeUpdate>();
   readonly onDidChange = this.changes.event;
 
@@ -99,7 +97,7 @@ export class FakeDesk implements UpdateDesk {
     return update?.record.outcome === undefined ? update : undefined;
   }
 
-  last(id: string): UpdateRecord | undefined {
+  last(id: string): LiveUpdateRecord | undefined {
     return this.byMachine.get(id)?.record;
   }
 

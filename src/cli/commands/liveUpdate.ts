@@ -4,14 +4,10 @@ import {
   ArgumentsTextError,
   parseArguments,
 } from '../../migration/liveUpdate/argumentsText';
-import type {
-  FleetEnd,
-  OpenUpdateDesk,
-  UpdateDesk,
-  UpdateRecord,
-} from '../../migration/liveUpdate/desk';
+import type { FleetEnd, OpenUpdateDesk, UpdateDesk } from '../../migration/liveUpdate/desk';
 import { updateSeveral, type Fleet } from '../../migration/liveUpdate/several';
 import type { LiveUpdatePlan, LiveUpdateRequest } from '../../migration/liveUpdate/types';
+import type { LiveUpdateRecord } from '../../migration/liveUpdate/updates';
 import { updateProgressText } from '../../migration/view/updateWords';
 import type { MachineHandle } from '../../vm/types';
 import { ExitCode, RefusedError, UsageError } from '../exitCodes';
@@ -198,8 +194,8 @@ async function run(
       plans,
       { atATime: options.atATime, ...(pauseLimitMs !== undefined && { pauseLimitMs }) },
       (record) => {
-        const { progress, outcome, id, plan } = record;
-        const name = several ? `${plan.label}: ` : '';
+        const { progress, outcome, id, label } = record;
+        const name = several ? `${label}: ` : '';
         if (outcome !== undefined) {
           if (several && told.get(id) !== 'ended') terminal.note(`${name}${outcome.headline}`);
           told.set(id, 'ended');
@@ -239,7 +235,7 @@ function fleetResult(end: FleetEnd): CommandResult {
   };
 }
 
-function stoppedResult(records: readonly UpdateRecord[]): CommandResult {
+function stoppedResult(records: readonly LiveUpdateRecord[]): CommandResult {
   const open = records.filter(({ outcome }) => outcome === undefined);
   const journals = open.flatMap(({ journalId }) => journalId ?? []);
   return {

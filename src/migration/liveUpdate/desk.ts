@@ -4,46 +4,29 @@ import type { MachineRegistry } from '../../vm/registry';
 import type { MachineId } from '../../vm/types';
 import type { Journals } from '../run/journal/journals';
 import type { Runs } from '../run/runs';
-import type { LiveUpdatePlan, LiveUpdateRequest, UpdateOutcome, UpdateProgress } from './types';
+import type { LiveUpdatePlan, LiveUpdateRequest } from './types';
+import type { LiveUpdate, LiveUpdateRecord } from './updates';
 
 /** A QEMU that a guest could be given. */
 export interface QemuBinary {
   /** Absolute. */
-  readonly path: string;
-  /** As it says itself; `undefined`: it did not answer. */
-  readonly version: string | undefined;
-  /** The one that the machine runs now. */
-  readonly current: boolean;
-  /** Where it was found, for a person: `running now`, `installed`, `build tree`. */
-  readonly origin: string;
-}
-
-/** One live update from the moment it was accepted; kept as the last result after its end. */
-export interface UpdateRecord {
-  readonly id: number;
-  readonly plan: LiveUpdatePlan;
-  /** Milliseconds since the epoch. */
-  readonly startedAt: number;
-  readonly progress: UpdateProgress;
-  readonly outcome: UpdateOutcome | undefined;
-  /** Its name in the journals, once it has one. */
-  readonly journalId: string | undefined;
-}
-
-/** A live update under way or ended. */
-export interface Update {
-  readonly record: UpdateRecord;
-  readonly onDidChange: Event<UpdateRecord>;
-  /** Never rejects. */
-  readonly outcome: Promise<UpdateOutcome>;
-  /** Asks for a cancel; the outcome tells what became of it. Idempotent. */
-  cancel(): void;
+  readonly program: string;
+  readonly origin:
+    | 'running'
+    /** At the path of the running one there is another program now. */
+    | 'replaced'
+    | 'installed'
+    | 'build-tree';
+  /** As it says itself; `undefined`: it could not be asked. */
+  readonly versionText: string | undefined;
+  /** Why it cannot be taken. */
+  readonly problem: string | undefined;
 }
 
 /** What the command line and the editor need of live updates. */
 export interface UpdateDesk extends Disposable {
   /** Any update began, made progress or ended. */
-  readonly onDidChange: Event<UpdateRecord>;
+  readonly onDidChange: Event<LiveUpdateRecord>;
   binaries(machine: MachineId): Promise<readonly QemuBinary[]>;
   /** Changes nothing. @throws {LiveUpdateRefusedError} the facts could not be had */
   plan(request: LiveUpdateRequest): Promise<LiveUpdatePlan>;
@@ -52,11 +35,11 @@ export interface UpdateDesk extends Disposable {
   /** The plan as a shell script. */
   script(plan: LiveUpdatePlan): string;
   /** @throws {LiveUpdateRefusedError} the machine takes part in a run already */
-  start(plan: LiveUpdatePlan): Update;
+  start(plan: LiveUpdatePlan): LiveUpdate;
   /** The machine's update under way. */
-  active(id: MachineId): Update | undefined;
+  active(id: MachineId): LiveUpdate | undefined;
   /** The machine's update under way, else its last one. */
-  last(id: MachineId): UpdateRecord | undefined;
+  last(id: MachineId): LiveUpdateRecord | undefined;
 }
 
 /** What live updates are made with. */
@@ -81,7 +64,7 @@ export interface FleetOptions {
 /** One machine of several. */
 export interface FleetRow {
   readonly plan: LiveUpdatePlan;
-  readonly record: UpdateRecord | undefined;
+  readonly record: LiveUpdateRecord | undefined;
   /** Why it was never begun. */
   readonly skipped: string | undefined;
 }

@@ -1,4 +1,5 @@
-import type { FleetEnd, FleetOptions, FleetRow, Update, UpdateDesk, UpdateRecord } from './desk';
+import type { FleetEnd, FleetOptions, FleetRow, UpdateDesk } from './desk';
+import type { LiveUpdate, LiveUpdateRecord } from './updates';
 import { LiveUpdateRefusedError, type LiveUpdatePlan, type UpdateOutcome } from './types';
 
 /** Several updates that go on. */
@@ -26,10 +27,10 @@ export function updateSeveral(
   desk: Pick<UpdateDesk, 'start'>,
   plans: readonly LiveUpdatePlan[],
   options: FleetOptions,
-  onDidChange: (record: UpdateRecord) => void = () => undefined,
+  onDidChange: (record: LiveUpdateRecord) => void = () => undefined,
 ): Fleet {
   const rows: FleetRow[] = plans.map((plan) => ({ plan, record: undefined, skipped: undefined }));
-  const active = new Set<Update>();
+  const active = new Set<LiveUpdate>();
   let stopped: string | undefined;
   let breached = false;
   let next = 0;
@@ -38,7 +39,7 @@ export function updateSeveral(
     stopped ??= why;
   };
   const one = async (index: number, plan: LiveUpdatePlan): Promise<void> => {
-    let update: Update;
+    let update: LiveUpdate;
     try {
       update = desk.start(plan);
     } catch (error) {
@@ -48,7 +49,7 @@ export function updateSeveral(
       return;
     }
     active.add(update);
-    const keep = (record: UpdateRecord): void => {
+    const keep = (record: LiveUpdateRecord): void => {
       rows[index] = { plan, record, skipped: undefined };
       onDidChange(record);
     };

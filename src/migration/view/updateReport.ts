@@ -1,4 +1,4 @@
-import type { UpdateRecord } from '../liveUpdate/desk';
+import type { LiveUpdateRecord } from '../liveUpdate/updates';
 import type { LedgerRow, LiveUpdatePlan, UpdateOutcome } from '../liveUpdate/types';
 import type { Finding } from '../preflight/types';
 import { code, plain } from './markdown';
@@ -17,20 +17,26 @@ import {
  * long the guest stood still, what became of each descriptor, what was left behind.
  */
 export function updateReport(
-  { plan, startedAt, journalId }: UpdateRecord,
+  { label, plan, startedAt, journalId }: LiveUpdateRecord,
   outcome: UpdateOutcome,
 ): string {
   return `${[
-    `# ${plain(plan.label)}, live update: ${updateKindWords[outcome.kind]}`,
+    `# ${plain(label)}, live update: ${updateKindWords[outcome.kind]}`,
     `**${plain(outcome.headline)}**`,
     ...outcome.details.map(plain),
     ...section('What to do', outcome.nextStep === '' ? [] : [plain(outcome.nextStep)]),
     ...section('Times', timesTable(outcome)),
     ...section('Left behind', leftovers(outcome)),
     ...section('Descriptors', ledgerTable(outcome.ledger)),
-    ...section('Descriptors as planned', outcome.ledger.length > 0 ? [] : ledgerTable(plan.ledger)),
+    ...section(
+      'Descriptors as planned',
+      outcome.ledger.length > 0 || plan === undefined ? [] : ledgerTable(plan.ledger),
+    ),
     ...section('Found', outcome.findings.map(findingText)),
-    ...section('What was planned', [planFacts(plan, startedAt, journalId)]),
+    ...section(
+      'What was planned',
+      plan === undefined ? [] : [planFacts(plan, startedAt, journalId)],
+    ),
   ].join('\n\n')}\n`;
 }
 

@@ -1,4 +1,4 @@
-import type { UpdateRecord } from '../../../../src/migration/liveUpdate/desk';
+import type { LiveUpdateRecord } from '../../../../src/migration/liveUpdate/updates';
 import type {
   LedgerRow,
   LiveUpdatePlan,
@@ -89,9 +89,11 @@ export function outcomeOf(patch: Partial<UpdateOutcome> = {}): UpdateOutcome {
   };
 }
 
-export function recordOf(outcome: UpdateOutcome | undefined, plan = planOf()): UpdateRecord {
+export function recordOf(outcome: UpdateOutcome | undefined, plan = planOf()): LiveUpdateRecord {
   return {
     id: 1,
+    machine: plan.request.machine,
+    label: plan.label,
     plan,
     startedAt: 0,
     progress: { phase: 'ended', step: '', run: undefined },
