@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { EventEmitter, ExtensionMode, window, type ExtensionContext } from 'vscode';
+import { helperFinder } from './fdpass/finder';
 import { locateHelper } from './fdpass/locate';
 import { Pairs } from './migration/pair/pairs';
 import { stateDirectory } from './migration/run/journal/files';
@@ -31,11 +32,6 @@ export function activate(context: ExtensionContext): QemuMigrationApi {
   const commands = new CommandRunner(log, prompts);
 
   const state = new OrderlyMemento(context.globalState);
-  const registry = new MachineRegistry({
-    store: new MementoMachineStore(state, log),
-    onTraffic: trafficLogger(log),
-    devicePermissions,
-  });
   const findHelper = (): ReturnType<typeof locateHelper> => {
     const configuredPath = readSetting(SettingId.helperPath);
     return locateHelper({
@@ -45,6 +41,12 @@ export function activate(context: ExtensionContext): QemuMigrationApi {
       arch: process.arch,
     });
   };
+  const registry = new MachineRegistry({
+    store: new MementoMachineStore(state, log),
+    onTraffic: trafficLogger(log),
+    devicePermissions,
+    findHelper: helperFinder(findHelper),
+  });
   const isTest = context.extensionMode === ExtensionMode.Test;
   const journals = new Journals({
     // Shared with all windows and with the command line.

@@ -33,7 +33,7 @@ export async function discoverQemus(
   return found.flat().sort((a, b) => a.process.pid - b.process.pid);
 }
 
-function looksLikeQemu(process: QemuProcess): boolean {
+export function looksLikeQemu(process: QemuProcess): boolean {
   const program = path.basename(process.executable ?? process.args[0] ?? '');
   const argument = path.basename(process.args[0] ?? '');
   return /^(qemu-system-|qemu-kvm)/.test(program) || /^(qemu-system-|qemu-kvm)/.test(argument);

@@ -1,5 +1,6 @@
 import { access } from 'node:fs/promises';
 import path from 'node:path';
+import type { FdPassHelper } from '../fdpass/helper';
 import { QmpConnection, type QmpEvent } from '../qmp/connection';
 import { Emitter, type Disposable } from '../qmp/emitter';
 import {
@@ -13,7 +14,8 @@ import type { JsonObject } from '../qmp/json';
 import { Backoff } from './backoff';
 import { loadFacts, readPart } from './facts';
 import { findListener } from './listener';
-import { isAlive, isSameProcess } from './process';
+import { findPeer } from './peer';
+import { isAlive, isSameProcess, readProcess } from './process';
 import {
   NotConnectedError,
   type FactPart,
@@ -37,6 +39,8 @@ export interface MachineOptions {
   readonly devicePermissions: readonly string[];
   readonly autoReconnect: boolean;
   readonly procRoot?: string;
+  /** The helper that asks the kernel who is behind a connection; `undefined`: there is none. */
+  readonly findHelper?: () => Promise<FdPassHelper | undefined>;
   readonly onTraffic?: (label: string, direction: 'in' | 'out', text: string) => void;
 }
 
@@ -97,6 +101,7 @@ export class Machine implements MachineHandle, Disposable {
   private quit: CloseReason | undefined;
   private readonly changes = new Emitter<MachineChange>();
   private readonly events = new Emitter<QmpEvent>();
+  private readonly peers = new WeakMap<QmpConnection, QemuProcess>();
   private watchers = 0;
   private ownName: string;
   private readonly options: MachineOptions;
@@ -276,10 +281,13 @@ export class Machine implements MachineHandle, Disposable {
     return role === undefined ? name : `${name} (${role})`;
   }
 
-  /** Finds the process behind the socket anew; `undefined` where `/proc` does not tell. */
+  /**
+   * Finds the process behind the connection, or else behind the socket's path, anew; `undefined`
+   * where neither the kernel nor `/proc` tells.
+   */
   async identify(): Promise<QemuProcess | undefined> {
-    const { socketPath, procRoot } = this.options;
-    const process = await findListener(socketPath, procRoot);
+    const { procRoot } = this.options;
+    const process = await this.findProcess();
     const known = this.current.process;
     const changed =
       process === undefined
@@ -287,6 +295,20 @@ export class Machine implements MachineHandle, Disposable {
           known !== undefined && !(await isAlive(known, procRoot))
         : known === undefined || !isSameProcess(process, known);
     if (changed) this.update({ process }, ['identity']);
+    return process;
+  }
+
+  private async findProcess(): Promise<QemuProcess | undefined> {
+    const { socketPath, procRoot, findHelper } = this.options;
+    const { live } = this;
+    if (live === undefined || findHelper === undefined) return findListener(socketPath, procRoot);
+    const known = this.peers.get(live);
+    // Who is at the other end does not change; what program that process runs may.
+    const still = known && (await readProcess(known.pid, procRoot));
+    if (known !== undefined && still !== undefined && isSameProcess(known, still)) return still;
+    const helper = await findHelper().catch(() => undefined);
+    const { process, by } = await findPeer(live, helper, procRoot);
+    if (process !== undefined && by !== 'path') this.peers.set(live, process);
     return process;
   }
 

@@ -38,6 +38,8 @@ export interface RegistryOptions {
   readonly devicePermissions?: readonly string[];
   /** Where the kernel's process files are; another folder in tests. */
   readonly procRoot?: string;
+  /** See {@link MachineOptions.findHelper}. */
+  readonly findHelper?: MachineOptions['findHelper'];
 }
 
 const originOrder: Readonly<Record<MachineOrigin, number>> = {
@@ -235,7 +237,7 @@ export class MachineRegistry implements Disposable {
     const id = path.resolve(socketPath);
     const known = this.byId.get(id);
     if (known !== undefined) return known;
-    const { onTraffic, autoReconnect, devicePermissions, procRoot } = this.options;
+    const { onTraffic, autoReconnect, devicePermissions, procRoot, findHelper } = this.options;
     const machine = new Machine({
       socketPath: id,
       origin,
@@ -244,6 +246,7 @@ export class MachineRegistry implements Disposable {
       ...(discovered && { discovered }),
       ...(role !== undefined && { role }),
       ...(procRoot !== undefined && { procRoot }),
+      ...(findHelper && { findHelper }),
       ...(onTraffic && {
         onTraffic: (label, direction, text) => onTraffic(id, label, direction, text),
       }),

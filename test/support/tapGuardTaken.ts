@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root } from '../../scripts/lib/paths';
 import { provisionQemu, qemuVersions, startQemu, type QemuProcess } from '../../scripts/lib/qemu';
-import { FdPassError } from '../../src/fdpass/helper';
+import { FdPassError, FdPassHelper } from '../../src/fdpass/helper';
 import { TapGuard, type TapState } from '../../src/fdpass/tapGuard';
 import { QmpConnection } from '../../src/qmp/connection';
 import { launchLike, type LaunchedQemu } from '../../src/vm/launch';
@@ -50,6 +50,7 @@ async function takeOver(version: (typeof qemuVersions)[number], queues: number):
   const multi = queues === 1 ? '' : `,queues=${queues}`;
   let source: QemuProcess | undefined;
   let target: LaunchedQemu | undefined;
+  let third: QemuProcess | undefined;
   try {
     source = await startQemu({
       ...{ build, directory, name: 'source', guest: 'dirtying', memoryMiB: 64 },
@@ -99,15 +100,28 @@ async function takeOver(version: (typeof qemuVersions)[number], queues: number):
       logFile: join(directory, 'target.log'),
     });
     const connection = await connect(qmp).catch(async (error: unknown) => {
-      throw new Error(`${(await target!.stderr.lines()).join('\n')}`, { cause: error });
+      throw new Error((await target!.stderr.lines()).join('\n'), { cause: error });
     });
     assert.deepEqual(await queuesOf(target.process.pid, ifname), numbers);
     const after = await guard.query();
     assertRight(after.taps, 'taken');
     assert.ok(after.taps[0]!.putBack > 1, 'the second QEMU never changed the TAP');
-    process.stdout.write(
-      `${ifname} ${JSON.stringify(after.taps.map((t) => [t.putBack, t.lateUs]))}\n`,
-    );
+    if (queues === 1) {
+      // And by the other way: handed over by name, plugged into a third QEMU.
+      third = await startQemu({ build, directory, name: 'third' });
+      const other = await QmpConnection.connect(third.qmpSocket);
+      const remote = { process: like, fd: fds[0]!, ifname };
+      await new FdPassHelper(helperPath).adoptDescriptor(other, 'q', remote);
+      await other.execute('netdev_add', { type: 'tap', id: 'net0', fd: 'q' });
+      assert.equal((await queuesOf(third.pid, ifname)).length, 1);
+      assertRight((await guard.query()).taps, 'plugged');
+      await assert.rejects(
+        new FdPassHelper(helperPath).adoptDescriptor(other, 'r', { ...remote, ifname: 'other0' }),
+        (error) => error instanceof FdPassError && error.reason === 'notThatTap',
+      );
+      await other.execute('query-status');
+      other.close();
+    }
     connection.close();
     await target.kill();
     assertRight((await guard.restore(new Map(fds.map((fd) => [fd, 1])))).taps, 'restored');
@@ -116,6 +130,7 @@ async function takeOver(version: (typeof qemuVersions)[number], queues: number):
     await source.waitForRounds(1);
   } finally {
     await target?.kill();
+    await third?.stop();
     await source?.stop();
     await rm(directory, { recursive: true });
   }
