@@ -93,7 +93,14 @@ export function asOptions({ args }: DeviceOptions): ReadonlyMap<string, string> 
   return new Map(
     Object.entries(args).flatMap(([name, value]): [string, string][] => {
       if (name === 'driver' || name === 'id') return [];
-      return [[name, value === true ? 'on' : value === false ? 'off' : String(value)]];
+      return [[name, value === true ? 'on' : value === false ? 'off' : textOf(value)]];
     }),
   );
+}
+
+/** Lists and objects are left out before. */
+function textOf(value: JsonValue): string {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint'
+    ? String(value)
+    : '';
 }

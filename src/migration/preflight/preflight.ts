@@ -192,7 +192,8 @@ async function readInput(
   return { request, source: here, target: there, host, method };
 }
 
-async function readSide(
+/** Reads one machine anew, with all that the checks ask for. @throws {QmpError} */
+export async function readSide(
   machine: MachineHandle,
   procRoot: string | undefined,
 ): Promise<PreflightSide> {
