@@ -305,9 +305,10 @@ export async function findCandidates(
         'build-tree',
       ]),
     ),
-    ...[...(search.searchPath ?? '').split(':').filter(path.isAbsolute), ...usualDirectories].map(
-      (directory): [string, Candidate['origin']] => [directory, 'installed'],
-    ),
+    ...[
+      ...(search.searchPath ?? '').split(':').filter((place) => path.isAbsolute(place)),
+      ...usualDirectories,
+    ].map((directory): [string, Candidate['origin']] => [directory, 'installed']),
   ];
   const basename = path.basename(current);
   const wanted = (name: string): boolean =>
