@@ -88,13 +88,7 @@ export function contributionsOf(services: Services): readonly Contribution[] {
   const runPicker = new RunPicker(registry, runs, prompts, picker);
   const limits = new LimitEditor(registry, prompts);
   const controls = new ControlCommands(registry, runs, commands, prompts, runPicker, limits);
-  const questions = new MigrationQuestions(
-    registry,
-    prompts,
-    connection,
-    pairs,
-    services.lastFile,
-  );
+  const questions = new MigrationQuestions(registry, prompts, connection, pairs, services.lastFile);
   const reporter = new MigrationReporter(prompts, log, runDocuments);
   const recovery = new RunRecovery(journals, runs, registry, reporter, prompts, log, drivers);
   const pairPicker = new PairPicker(registry, pairs, prompts);

@@ -7,8 +7,8 @@ import type { CommandRunner } from './command';
 import type { Contribution } from './contribution';
 import type { Prompts } from './prompts';
 
-/** More would not fit below a message; the rows have all. */
-const mostButtons = 3;
+/** The words of more would not fit below a message; the rows have all. */
+const mostButtons = 2;
 
 /** Carries a remedy out. */
 export interface Remedies {
@@ -45,7 +45,10 @@ export class ConvergenceNotices implements Contribution {
     if (outcome !== undefined || phase !== 'transfer' || verdict?.kind !== 'not-converging') return;
     if (this.told.has(id)) return;
     this.told.add(id);
-    const remedies = verdict.remedies.slice(0, mostButtons);
+    // Whoever has postcopy ready asked for it.
+    const ready = verdict.remedies.filter((remedy) => remedy.id === 'start-postcopy');
+    const others = verdict.remedies.filter((remedy) => !ready.includes(remedy));
+    const remedies = [...ready, ...others].slice(0, mostButtons);
     const button = await this.prompts.message(
       'warning',
       l10n.t('The migration of {0} may never end: {1}.', sourceLabel, verdict.text),

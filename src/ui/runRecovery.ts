@@ -5,7 +5,7 @@ import type { OtherDriver } from '../migration/view/context';
 import { explain, explanationText } from '../migration/view/words';
 import { isMigrating } from '../vm/machine';
 import type { MachineRegistry } from '../vm/registry';
-import type { MachineId } from '../vm/types';
+import type { MachineId, MachineSnapshot } from '../vm/types';
 import type { Contribution } from './contribution';
 import type { MigrationReporter } from './migrationReporter';
 import type { OtherDrivers } from './otherDrivers';
@@ -77,7 +77,8 @@ export class RunRecovery implements Contribution {
       const { runs, damaged } = await this.journals.list();
       for (const { path, reason } of damaged) this.tellDamaged(path, reason);
       const open = runs.filter(({ state }) => !state.ended);
-      this.drivers.set(othersOf(open));
+      const snapshots = this.registry.machines.map(({ snapshot }) => snapshot);
+      this.drivers.set(othersOf(open, snapshots));
       // To take a run up is to act on machines; an untrusted workspace may only look.
       if (!workspace.isTrusted) return;
       for (const { id, drivenBy } of open.reverse()) {
@@ -143,14 +144,26 @@ export class RunRecovery implements Contribution {
   }
 }
 
-/** By the sockets of both machines. */
-function othersOf(open: readonly ListedRun[]): ReadonlyMap<MachineId, OtherDriver> {
+/** By the sockets of both machines, and by their processes: a QEMU may have several monitors. */
+function othersOf(
+  open: readonly ListedRun[],
+  snapshots: readonly MachineSnapshot[],
+): ReadonlyMap<MachineId, OtherDriver> {
   return new Map(
     open.flatMap(({ id, state, drivenBy }) => {
       if (drivenBy === undefined || drivenBy.pid === process.pid) return [];
-      const { program, pid } = drivenBy;
-      const { source, target } = state.begin;
-      return [source, target].map(({ socket }) => [socket, { program, pid, run: id }] as const);
+      const driver = { program: drivenBy.program, pid: drivenBy.pid, run: id };
+      const sides = [state.begin.source, state.begin.target];
+      const same = snapshots.filter(({ process: qemu }) =>
+        sides.some(
+          (side) =>
+            qemu !== undefined &&
+            side.process?.pid === qemu.pid &&
+            side.process.startTicks === qemu.startTicks,
+        ),
+      );
+      const ids = [...sides.map(({ socket }) => socket), ...same.map((snapshot) => snapshot.id)];
+      return ids.map((machine) => [machine, driver] as const);
     }),
   );
 }

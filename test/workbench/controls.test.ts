@@ -180,7 +180,7 @@ describe('controls of a migration under way', () => {
     changes.fire(run.record);
     await eventually(() => assert.equal(run.used.length, 1));
     assert.match(prompts.onlyMessage.text, /web-1 may never end: guest writes 300 MB\/s/);
-    assert.deepEqual(prompts.onlyMessage.buttons, ['Allow a pause of 600 ms', 'Start postcopy']);
+    assert.deepEqual(prompts.onlyMessage.buttons, ['Start postcopy', 'Allow a pause of 600 ms']);
     notices.dispose();
   });
 });

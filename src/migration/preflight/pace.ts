@@ -44,13 +44,17 @@ function bandwidthFinding({ request, source }: PreflightInput): readonly Finding
     request.maxBandwidthBytesPerSecond === undefined ? bandwidthAdvice(source.facts) : undefined;
   if (advice === undefined) return [];
   const fix = quickest(source.facts);
+  // A guest that stands still writes nothing: it only takes longer.
+  const runs = source.facts.runState.running;
   return [
     {
       id: 'bandwidth-low',
-      level: 'warns',
+      level: runs ? 'warns' : 'tells',
       side: 'source',
       what: `max-bandwidth limits the migration to ${formatRate(advice.currentBytesPerSecond)}.`,
-      why: 'One host copies memory at several times that: the migration takes longer than it needs, and a busy guest may never be done.',
+      why: runs
+        ? 'One host copies memory at several times that: the migration takes longer than it needs, and a busy guest may never be done.'
+        : 'One host copies memory at several times that: the migration takes longer than it needs.',
       nextStep: `${fix.title}.`,
       fix,
     },
@@ -59,7 +63,7 @@ function bandwidthFinding({ request, source }: PreflightInput): readonly Finding
 
 function guessFinding(input: PreflightInput): readonly Finding[] {
   const { request, source } = input;
-  if (effectiveBandwidth(input) !== 0n) return [];
+  if (effectiveBandwidth(input) !== 0n || !source.facts.runState.running) return [];
   const estimate = numberOf(source.facts, estimateName);
   // A run that lifts the limit itself sets the estimate too.
   const handled = request.maxBandwidthBytesPerSecond !== undefined && estimate === 0n;
@@ -86,7 +90,8 @@ function guessFinding(input: PreflightInput): readonly Finding[] {
 
 function pauseFinding({ source }: PreflightInput): readonly Finding[] {
   const limitMs = numberOf(source.facts, 'downtime-limit');
-  if (limitMs === undefined) return [];
+  // Nobody notices a pause of a guest that stands still, and nothing keeps it from ending.
+  if (limitMs === undefined || !source.facts.runState.running) return [];
   if (limitMs === 0n) {
     return [
       {

@@ -43,7 +43,8 @@ export class ProgressFigures {
       verdict: undefined,
     };
     // Only while the guest runs on the source it writes what has to be sent again.
-    if (state !== 'transfer' || facts === undefined) return patch;
+    const writes = state === 'transfer' && facts?.runState.status !== 'paused';
+    if (!writes || facts === undefined) return patch;
     this.convergence.add({
       atMs: Date.now(),
       ...{ pass, remainingBytes, bytesPerSecond, dirtyBytesPerSecond, expectedDowntimeMs },

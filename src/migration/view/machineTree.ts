@@ -1,5 +1,6 @@
 import type { CloseReason } from '../../qmp/errors';
 import type { MachineSnapshot, VmFacts } from '../../vm/types';
+import { isMigrating } from '../../vm/machine';
 import { readMigrationInfo, stageOf } from '../run/migrationInfo';
 import type { RunOutcome, RunRecord } from '../run/types';
 import { backendTransferNode } from './backendTransferNodes';
@@ -156,7 +157,8 @@ function readyLook(snapshot: MachineSnapshot, facts: VmFacts, context: MachineCo
   const { run, pair, offers } = context;
   const { description, icon } = currentLook(snapshot, facts, context);
   const active = run?.outcome === undefined ? run : undefined;
-  const driven = otherDriver(facts, context) !== undefined;
+  // Somebody else's, known or not: nothing of ours is to be begun meanwhile.
+  const driven = active === undefined && isMigrating(facts.migration);
   return {
     description,
     icon,
@@ -219,8 +221,11 @@ function currentLook(
   }
   const { description, icon } = restingLook(snapshot, facts, run);
   const driver = otherDriver(facts, context);
-  if (driver === undefined) return { description, icon };
-  const words = `migration ${driverText(driver)}`;
+  if (driver === undefined && !(isMigrating(facts.migration) && facts.runState.running)) {
+    return { description, icon };
+  }
+  const words =
+    driver === undefined ? 'migrating by other hands' : `migration ${driverText(driver)}`;
   return { description: `${words} · ${description}`, icon: { codicon: 'sync~spin' } };
 }
 

@@ -361,6 +361,19 @@ describe('the check before a migration', () => {
       assert.deepEqual(names({ request, source: { parameters: slow } }), []);
     });
 
+    it('warns of nothing where the guest stands still: it writes nothing, and misses no time', () => {
+      const facts = { runState: { status: 'paused', running: false } };
+      for (const parameters of [
+        slow,
+        { 'downtime-limit': 0 },
+        { 'max-bandwidth': 0, 'avail-switchover-bandwidth': 0 },
+      ]) {
+        const found = judge(inputOf({ source: { facts, parameters } }));
+        const warned = found.filter(({ level }) => level === 'warns').map(({ id }) => id);
+        assert.deepEqual(warned, [], JSON.stringify(parameters));
+      }
+    });
+
     it('warns of an unlimited link whose end is guessed', () => {
       const unset = { 'avail-switchover-bandwidth': 0 };
       const finding = only({ source: { parameters: unset } });

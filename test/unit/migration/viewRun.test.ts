@@ -231,6 +231,9 @@ describe('rows of a run under way', () => {
 
   it('of another program name it; without a migration it is not told', () => {
     const driver = { program: 'qemu-migration on the command line', pid: 77, run: 'r1' };
+    const stranger = buildMachineNode(machine('a', 'running', active));
+    assert.match(stranger.description ?? '', /^migrating by other hands · running/);
+    assert.ok(!stranger.tags.includes('calm'), 'offers to migrate what is migrating');
     const node = buildMachineNode(machine('a', 'running', active), { driver });
     assert.match(
       row(node, 'migration').description ?? '',

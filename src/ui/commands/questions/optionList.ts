@@ -48,7 +48,7 @@ function rows(): readonly OptionRow[] {
       id: 'guard',
       label: l10n.t('Guard the switchover'),
       detail: l10n.t(
-        'The guest starts on the target only on proof; costs some ms of pause (always over TCP)',
+        'The target starts it only on proof, for some ms of pause; always so over TCP',
       ),
       capability: 'pause-before-switchover',
       option: 'holdSwitchover',
