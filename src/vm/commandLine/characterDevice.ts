@@ -66,11 +66,13 @@ function readLong(option: CommandOption): CharacterDevice | undefined {
     isServer: isSocket && (data === '' ? isOn(get('server')) : !isOff(get('server'))),
     waits: isSocket && isOn(get('server')) && !isOff(get('wait')),
     mux: isOn(keys.get('mux')),
-    protocol: ['telnet', 'websocket', 'tn3270'].find((key) => isOn(get(key))),
+    protocol: protocols.find((key) => isOn(get(key))),
     path: isSocket ? undefined : (get('path') ?? get('out')),
     keys,
   };
 }
+
+const protocols = ['telnet', 'websocket', 'tn3270'];
 
 function socketEnd(get: (key: string) => string | undefined): CharacterEnd | undefined {
   const path = get('path') ?? get('addr.data.path');
@@ -122,7 +124,8 @@ function readShort(option: CommandOption): CharacterDevice | undefined {
       const path = keys.get('path');
       if (path === undefined) return undefined;
       const end = { kind: 'unix', path, abstract: isOn(keys.get('abstract')) } as const;
-      return device({ backend: 'socket', end, keys, ...servers(option, keys) });
+      const protocol = protocols.find((key) => isOn(keys.get(key)));
+      return device({ backend: 'socket', end, keys, protocol, ...servers(option, keys) });
     }
     case 'tcp':
     case 'telnet':
@@ -176,16 +179,8 @@ export function listeningAt(device: CharacterDevice, path: string): CommandOptio
   const { option, keys, mux, protocol } = device;
   if (option.name !== 'chardev') {
     const more = [
-      'server',
-      'wait',
-      'path',
-      'nodelay',
-      'abstract',
-      'tight',
-      'ipv4',
-      'ipv6',
-      'to',
-      'delay',
+      ...['server', 'wait', 'path', 'nodelay', 'abstract', 'tight', 'ipv4', 'ipv6', 'to', 'delay'],
+      ...protocols,
     ];
     const rest = keys
       .without(...more)

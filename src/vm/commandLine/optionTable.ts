@@ -21,7 +21,9 @@ const withArgument = new Set(
     'netdev nic numa object option-rom overcommit parallel pflash pidfile plugin prom-env qmp qmp-pretty qtest ' +
     'qtest-log readconfig rotate rtc run-with runas sandbox sd seed semihosting-config serial set shim smbios smp ' +
     'spice tb-size tpmdev trace usbdevice uuid vga virtfs virtfs_synth virtioconsole vnc watchdog watchdog-action ' +
-    'writeconfig xen-domid'
+    'writeconfig xen-domid ' +
+    // Of Proxmox alone.
+    'id'
   ).split(' '),
 );
 

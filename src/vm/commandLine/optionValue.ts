@@ -80,8 +80,10 @@ export function escapeCommas(text: string): string {
 }
 
 function printPart(key: string, value: string, isFirst: boolean): string {
-  // A first word with `=` would be read as a key.
-  if (isFirst && key !== '' && !/^[^,]*=/.test(value)) return escapeCommas(value);
+  // A first word with `=` would be read as a key, an empty one as nothing, one with `{` as JSON.
+  if (isFirst && key !== '' && value !== '' && !/^(\{|[^,]*=)/.test(value)) {
+    return escapeCommas(value);
+  }
   return `${key}=${escapeCommas(value)}`;
 }
 
@@ -132,11 +134,12 @@ function partsValue(parts: readonly Part[], implied: string): OptionValue {
     entries: parts.map(({ key, value }) => [key, value]),
     with: (key, value) => {
       const at = parts.findLastIndex((part) => isOf(part, key));
-      const made = (index: number): Part => ({
-        key,
-        value,
-        raw: printPart(key, value, index === 0 && key === implied),
-      });
+      const made = (index: number): Part => {
+        // A key that was written stays written.
+        const isBare =
+          index === 0 && key === implied && parts[0]?.raw.startsWith(`${key}=`) !== true;
+        return { key, value, raw: printPart(key, value, isBare) };
+      };
       if (at < 0) return partsValue([...parts, made(parts.length)], implied);
       if (lookUp(key).at(-1) === value) return partsValue(parts, implied);
       return partsValue(parts.with(at, made(at)), implied);
@@ -199,17 +202,19 @@ export function deepEntries(
   }
 }
 
-/** A boolean stays one; everything else becomes text, which QEMU's options of that kind are. */
+/** A boolean and a number stay one; everything else becomes text, which QEMU's options of that kind are. */
 function setMember(json: JsonObject, path: readonly string[], value: string): JsonObject {
   const [head = '', ...rest] = path;
   const before = json[head];
   if (rest.length > 0) {
     return { ...json, [head]: setMember(isObject(before) ? before : {}, rest, value) };
   }
-  return {
-    ...json,
-    [head]: typeof before === 'boolean' || isSwitch(head) ? value === 'on' : value,
-  };
+  return { ...json, [head]: memberOf(head, before, value) };
+}
+
+function memberOf(name: string, before: JsonValue | undefined, value: string): JsonValue {
+  if (typeof before === 'boolean' || isSwitch(name)) return isOn(value);
+  return typeof before === 'number' || name === 'queues' ? Number(value) : value;
 }
 
 /** Members that are booleans in QAPI, so that text would be refused. */

@@ -66,6 +66,11 @@ export class Draft {
     return this.wishes.knownAs?.(whole) ?? whole;
   }
 
+  /** Whether an option of the source has that path. */
+  isOfSource(name: string): boolean {
+    return this.paths.has(this.resolve(name));
+  }
+
   /** A path that neither the source nor another option of the target has. */
   own(name: string): string {
     const wanted = this.wishes.ownPath(name);

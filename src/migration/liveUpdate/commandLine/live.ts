@@ -64,11 +64,10 @@ export function hotPlugged(draft: Draft): readonly CommandOption[] {
   }
   for (const { id, type, options: known } of live.netdevs ?? []) {
     if (networks.has(id)) continue;
-    // A TAP has nothing but its descriptors that has to be known.
-    const isTap = (type === 'tap' || type === undefined) && draft.facts.taps.has(id);
-    if (known === undefined && !isTap) cannot(draft, 'network', id, '"netdev_del"');
-    else
-      added.push(made('netdev', [['type', type ?? 'tap'], ['id', id], ...(known ?? [])], 'type'));
+    const kind = type ?? (draft.facts.taps.has(id) ? 'tap' : '');
+    const rest = known ?? (kind === 'tap' ? openTap(id, draft) : undefined);
+    if (rest === undefined || kind === '') cannot(draft, 'network', id, '"netdev_del"');
+    else added.push(made('netdev', [['type', kind], ['id', id], ...rest], 'type'));
   }
   const ids = new Set(
     options.flatMap((option) => (option.name === 'device' ? (givenId(option) ?? []) : [])),
@@ -86,6 +85,14 @@ export function hotPlugged(draft: Draft): readonly CommandOption[] {
   nameless(draft);
   images(draft);
   return added;
+}
+
+/** A TAP has its descriptors, which tell all that has to be known. */
+function openTap(id: string, { facts }: Draft): readonly (readonly [string, string])[] | undefined {
+  const found = facts.taps.get(id);
+  if (found === undefined) return undefined;
+  const queues = found.fds.length > 1 ? ([['queues', String(found.fds.length)]] as const) : [];
+  return [['ifname', found.ifname], ...queues, ['script', 'no'], ['downscript', 'no']];
 }
 
 function made(

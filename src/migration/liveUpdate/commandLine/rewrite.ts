@@ -32,6 +32,7 @@ export const rewriteCommandLine: RewriteCommandLine = (facts, wishes) => {
   const added = hotPlugged(first);
   const draft = new Draft(facts, wishes, [...there, ...added]);
   draft.findings.push(...first.findings);
+  ownSocketIsFree(draft);
   for (const { source, problem } of given) {
     if (problem !== undefined) {
       blocks(draft, source, 'live-update-readconfig', problem, 'What it opens is not known.');
@@ -64,6 +65,20 @@ export const rewriteCommandLine: RewriteCommandLine = (facts, wishes) => {
   }
   return result(draft, changes);
 };
+
+/** The old QEMU removes, when it ends, every path that it once bound, whoever has it by then. */
+function ownSocketIsFree(draft: Draft): void {
+  const { qmpSocket } = draft.wishes;
+  if (!draft.isOfSource(qmpSocket)) return;
+  draft.find({
+    id: 'live-update-own-path',
+    level: 'blocks',
+    subject: qmpSocket,
+    what: `${qmpSocket} is also in the command line of the source.`,
+    why: 'The old QEMU removes it when it ends, and then nobody could reach the new one.',
+    nextStep: 'Take another path for the QMP socket of the new QEMU.',
+  });
+}
 
 /** A `-readconfig` stands for the options in its file. */
 interface Given {
@@ -104,7 +119,7 @@ const harmless = new Set(
     'numa g semihosting semihosting-config mem-prealloc mem-path fw_cfg watchdog-action watchdog sandbox mon d dfilter ' +
     'full-screen portrait rotate echr option-rom compat seed async-teardown enable-sync-profile iscsi audio ' +
     'singlestep one-insn-per-tb tb-size win2k-hack prom-env xen-attach xen-domid xen-domid-restrict old-param shim ' +
-    'perfmap jitdump alt-grab ctrl-grab no-frame no-quit sdl'
+    'id perfmap jitdump alt-grab ctrl-grab no-frame no-quit sdl'
   ).split(' '),
 );
 

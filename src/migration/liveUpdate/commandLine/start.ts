@@ -96,7 +96,7 @@ function log(option: CommandOption, draft: Draft): Verdict | undefined {
   const file = option.value ?? '';
   // %d is the pid, which is another one.
   if (file.includes('%d')) return undefined;
-  const own = draft.own(draft.resolve(file));
+  const own = draft.own(draft.knownAs(file));
   tells(
     draft,
     option,
@@ -111,7 +111,7 @@ function trace(option: CommandOption, draft: Draft): Verdict | undefined {
   const value = readValue(option);
   const file = value?.get('file');
   if (value === undefined || file === undefined) return undefined;
-  const own = draft.own(draft.resolve(file));
+  const own = draft.own(draft.knownAs(file));
   tells(
     draft,
     option,
