@@ -154,22 +154,24 @@ class Course {
     for (const what of missing) context.log(`not as the old QEMU has it: ${what}`);
     report({ step: 'Waiting for the new QEMU.' });
     this.target = await meetTarget(plan, this.started, registry, patience, cancel);
+    // With cpr-transfer it takes them only when the source has begun.
+    if (plan.start.cprSocket === undefined) await this.taps?.taken();
     const { snapshot } = this.target;
     await parts.claim?.add(await identifyMachine({ ...snapshot, process }));
   }
 
   private async run(): Promise<RunOutcome> {
-    const { plan, source, runs, report, cancel } = this.context;
+    const { source, runs, report, cancel } = this.context;
     const target = this.target ?? source;
     this.stopwatch.watch(source, target);
     await this.record({ kind: 'run' });
     this.failIfCancelled();
     report({ phase: 'run', step: 'Handing the guest over.' });
-    const { force } = plan.request;
-    const run = runs.start(
-      { ...plan.run, source: source.id, target: target.id, ...(force !== undefined && { force }) },
-      { holding: this.parts.claim?.holding, targetDevices: this.targetDevices() },
-    );
+    const run = runs.start(this.request(target), {
+      holding: this.parts.claim?.holding,
+      targetDevices: this.targetDevices(),
+      beforeSwitchover: () => this.taps?.handOver() ?? Promise.resolve(),
+    });
     const listening = this.follow(run);
     const stop = (): void => run.cancel();
     cancel.addEventListener('abort', stop, { once: true });
@@ -182,6 +184,20 @@ class Course {
       cancel.removeEventListener('abort', stop);
       listening.dispose();
     }
+  }
+
+  private request(target: MachineHandle): MigrationRequest {
+    const { plan, source } = this.context;
+    const { force } = plan.request;
+    return {
+      ...plan.run,
+      ...{ source: source.id, target: target.id },
+      ...(force !== undefined && { force }),
+      // Queues are handed over while the guest stands still.
+      ...(this.taps?.severalQueues === true && {
+        options: { ...plan.run.options, guardSwitchover: true },
+      }),
+    };
   }
 
   private follow(run: Run): Disposable {

@@ -12,8 +12,14 @@ export interface StartedQemu {
 
 /** A watch over the source's TAPs while another QEMU has them too. */
 export interface WatchedTaps {
+  /** Some have several queues, which have to be handed over while the guest stands still. */
+  readonly severalQueues: boolean;
+  /** The target has taken them; the source's guest uses them on. @throws {Error} */
+  taken(): Promise<void>;
+  /** The guest stands still, and the target is about to load it. @throws {Error} */
+  handOver(): Promise<void>;
   /**
-   * Puts back what the target has changed (header sizes, offloads), looks whether it is so, and ends the
+   * Puts back what the target has changed (header sizes, queues), looks whether it is so, and ends the
    * watch.
    *
    * @returns what is not as it was, as sentences; never rejects

@@ -2,6 +2,7 @@ import type { HelperLocation } from '../../fdpass/locate';
 import { launchLike } from '../../vm/launch';
 import { HelperMissingError } from '../methods/descriptorPair';
 import type { UpdateHost } from './host';
+import { watchTaps } from './watchTaps';
 
 /** This host, by the helper program. */
 export function localHost(locateHelper: () => Promise<HelperLocation>): UpdateHost {
@@ -24,7 +25,7 @@ export function localHost(locateHelper: () => Promise<HelperLocation>): UpdateHo
       });
       return { process, missing, stderr: () => stderr.lines() };
     },
-    watchTaps: () => Promise.reject(new Error('TAPs cannot be watched over yet')),
+    watchTaps: async (source, taps, signal) => watchTaps(await helper(), source, taps, signal),
     ledger: () => Promise.resolve(undefined),
   };
 }

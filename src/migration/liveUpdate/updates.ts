@@ -1,10 +1,11 @@
 import { Emitter, type Disposable, type Event } from '../../qmp/emitter';
 import type { MachineId } from '../../vm/types';
 import type { Journals } from '../run/journal/journals';
-import type { Runs } from '../run/runs';
+import type { Attach, Runs } from '../run/runs';
 import { runUpdate } from './course';
 import { updatePatience, type UpdateHost, type UpdatePatience, type UpdateRegistry } from './host';
 import { blankUpdate } from './outcome';
+import { recoverUpdate } from './recoverUpdate';
 import {
   LiveUpdateRefusedError,
   type LiveUpdatePlan,
@@ -88,6 +89,32 @@ export class LiveUpdates implements Disposable {
       runUpdate({
         ...signals,
         ...{ plan, source, registry, runs, host, journals, patience },
+        log: (line) => log?.(line),
+      }),
+    );
+    return update;
+  }
+
+  /**
+   * Takes up an update whose driver is gone; see `Journals.listUpdates`.
+   *
+   * @throws {LiveUpdateRefusedError} the machine is in an update or a run of ours
+   * @throws {NoSuchRunError}
+   * @throws {MachineDrivenError} when another process was faster
+   */
+  async recover(journalId: string, attach: Attach): Promise<LiveUpdate> {
+    const { registry, runs, journals, log, patience = updatePatience } = this.options;
+    if (journals === undefined) throw new Error('Updates without journals cannot be taken up');
+    const { state: found } = await journals.findUpdate(journalId);
+    this.failIfBusy(found.begin.machine.socket, found.begin.plan.label);
+    const { journal, state, holding, add } = await journals.reopenUpdate(journalId);
+    const { machine, plan } = state.begin;
+    const { socket } = machine;
+    const update = this.add(socket, plan.label, undefined, state.startedAt, journal.id);
+    update.begin((signals) =>
+      recoverUpdate({
+        ...signals,
+        ...{ journal, state, holding, add, journals, registry, runs, attach, patience },
         log: (line) => log?.(line),
       }),
     );

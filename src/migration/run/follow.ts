@@ -47,6 +47,7 @@ export class Follower {
   private tooLate = false;
   private postcopyStarted = false;
   private released = false;
+  private madeReady = false;
   private unheldSinceMs: number | undefined;
   private guestStayed: boolean;
   private arrivalError: unknown;
@@ -295,11 +296,18 @@ export class Follower {
       this.options.log('the target cannot take the guest');
       await this.cancelFor('target-gone', source, true);
     } else if (this.options.holdSwitchover !== true || this.released) {
-      await this.releaseSwitchover();
+      await this.releaseSwitchover().catch(async (error: unknown) => {
+        this.options.log(`before the switchover: ${String(error)}`);
+        await this.cancelFor('target-gone', source, this.options.guardSwitchover === true);
+      });
     }
   }
 
-  /** Lets a source that stands before the switchover go on, as soon as that is safe. */
+  /**
+   * Lets a source that stands before the switchover go on, as soon as that is safe.
+   *
+   * @throws what `beforeSwitchover` throws; then nothing was sent
+   */
   async releaseSwitchover(): Promise<void> {
     const { gate, guardSwitchover } = this.options;
     this.released = true;
@@ -308,6 +316,8 @@ export class Follower {
       return;
     }
     this.unheldSinceMs = undefined;
+    if (!this.madeReady) await this.options.beforeSwitchover?.();
+    this.madeReady = true;
     this.hold.noteRelease();
     const sent = this.send('migrate-continue', { state: 'pre-switchover' });
     // From here on nothing may be undone, also when the source does not come to answer.

@@ -36,6 +36,8 @@ export interface FollowOptions {
   readonly report: (patch: Partial<RunProgress>) => void;
   readonly log: (line: string) => void;
   readonly recorder?: Recorder;
+  /** See `RunParts.beforeSwitchover`. */
+  readonly beforeSwitchover?: (() => Promise<void>) | undefined;
   /** What an earlier driver did, for a run that is taken up in the middle. */
   readonly earlier?: EarlierCourse;
   /** Stand still before the switchover until told to go on. */

@@ -24,6 +24,11 @@ export interface RunParts {
   readonly holding?: Holding | undefined;
   /** Absent: what backend transfer needs, as found on the source. */
   readonly targetDevices?: TargetDevices | undefined;
+  /**
+   * Done once, while the guest stands still and before the source hands over: only in runs that pause
+   * there (`guardsSwitchover`, or `holdSwitchover`). If it rejects, the run is cancelled.
+   */
+  readonly beforeSwitchover?: (() => Promise<void>) | undefined;
 }
 
 /** What every run is given, whatever its method. */

@@ -139,6 +139,7 @@ class Course {
     const follower = new Follower(sides.source, sides.target, {
       ...{ gate, cancel: context.cancel, detach: context.detach, report, log, recorder },
       holdSwitchover: options.holdSwitchover === true,
+      beforeSwitchover: context.beforeSwitchover,
       guardSwitchover: guardsSwitchover(request),
       postcopyAfterPass: methodOf(request) === 'postcopy' ? options.postcopyAfterPass : undefined,
       arrival,

@@ -61,8 +61,10 @@ export async function ourselves(program: string): Promise<Driver> {
   return { pid, startTicks, boot: await bootId(), host: await hostId(), program };
 }
 
+type Known = Pick<MachineSnapshot, 'socketPath' | 'label' | 'facts' | 'process'>;
+
 /** The QEMU behind a connected machine. */
-export async function identifyMachine(snapshot: MachineSnapshot): Promise<MachineIdentity> {
+export async function identifyMachine(snapshot: Known): Promise<MachineIdentity> {
   const { socketPath: socket, label, facts, process: qemu } = snapshot;
   const identity = qemu === undefined ? undefined : await identityOf(qemu);
   return {
@@ -75,7 +77,7 @@ export async function identifyMachine(snapshot: MachineSnapshot): Promise<Machin
 }
 
 function keyOf(
-  { socketPath, process: qemu }: MachineSnapshot,
+  { socketPath, process: qemu }: Known,
   identity: ProcessIdentity | undefined,
   onHost: string,
 ): string {

@@ -1,0 +1,73 @@
+import { TapGuard, type TapGuardState } from '../../fdpass/tapGuard';
+import type { QemuProcess } from '../../vm/types';
+import type { WatchedTaps } from './host';
+import { textOf } from './names';
+import type { AdoptedDescriptor } from './types';
+
+/**
+ * Looks after the source's TAPs by the helper, which puts everything back by itself when this program
+ * dies.
+ *
+ * @throws {FdPassError} nothing is watched then
+ */
+export async function watchTaps(
+  helperPath: string,
+  source: QemuProcess,
+  adopted: readonly AdoptedDescriptor[],
+  signal: AbortSignal,
+): Promise<WatchedTaps> {
+  const taps = adopted.flatMap(({ sourceFd, tap }) =>
+    tap === undefined ? [] : [{ fd: sourceFd, ifname: tap }],
+  );
+  const { guard, state } = await TapGuard.begin(helperPath, source, taps, { signal });
+  const severalQueues = state.taps.some(({ multiQueue }) => multiQueue);
+  const putBack = async (): Promise<readonly string[]> => {
+    try {
+      const told = wrongs(await guard.restore());
+      await guard.release();
+      return told;
+    } catch (error) {
+      return [`The TAPs of the old QEMU were not looked at again: ${textOf(error)}`];
+    }
+  };
+  try {
+    if (severalQueues) await guard.lend();
+    await guard.guard();
+  } catch (error) {
+    await putBack();
+    throw error;
+  }
+  return {
+    severalQueues,
+    taken: async () => {
+      if (severalQueues) await guard.restore();
+    },
+    handOver: async () => {
+      if (severalQueues) await guard.handOver();
+    },
+    putBack,
+    release: async () => {
+      // Once it is gone there is nothing that it could do.
+      await guard.release().catch(() => undefined);
+    },
+  };
+}
+
+/** What is not as it was when the watch began, as sentences. */
+function wrongs({ sourceGone, taps }: TapGuardState): readonly string[] {
+  if (sourceGone) return [];
+  return taps.flatMap((tap) => {
+    const { ifname, known, headerSize, recordedHeaderSize, attached, recordedAttached } = tap;
+    if (!known) return [`The TAP ${ifname} is gone.`];
+    return [
+      ...(headerSize === recordedHeaderSize
+        ? []
+        : [`The TAP ${ifname} has headers of ${headerSize} bytes, not of ${recordedHeaderSize}.`]),
+      ...(attached === recordedAttached
+        ? []
+        : [
+            `A queue of the TAP ${ifname} is ${attached ? 'attached' : 'detached'}, as it was not.`,
+          ]),
+    ];
+  });
+}
