@@ -101,7 +101,8 @@ export interface QemuOptions {
   readonly incoming?: boolean;
   /** `none`: no disk, the firmware finds nothing to boot. Both sides of a migration need the same. */
   readonly guest?: GuestVariant | 'none';
-  readonly accelerator?: Accelerator;
+  /** With options of its own, where they matter. */
+  readonly accelerator?: Accelerator | `kvm,${string}`;
   readonly extraArgs?: readonly string[];
   /** The machine type; the versioned q35 of the build unless told. */
   readonly machine?: string;
