@@ -109,7 +109,9 @@ async function resumeAll(session: Session, options: ResumeOptions): Promise<Comm
   for (const { path, reason } of damaged) {
     session.terminal.note(`A damaged journal was set aside: ${path} (${reason})`);
   }
-  const left = listed.filter(({ state, drivenBy }) => !state.ended && drivenBy === undefined);
+  const unfinished = listed.filter(({ state }) => !state.ended);
+  const left = unfinished.filter(({ drivenBy }) => drivenBy === undefined);
+  const driven = unfinished.filter(({ drivenBy }) => drivenBy !== undefined).reverse();
   const results: CommandResult[] = [];
   for (const { id } of left.reverse()) {
     // One that another program has just taken up must not keep us from the others.
@@ -124,11 +126,15 @@ async function resumeAll(session: Session, options: ResumeOptions): Promise<Comm
   const allKnown = results.every(({ exitCode }) => known.includes(exitCode));
   return {
     exitCode: allKnown ? ExitCode.ok : ExitCode.unknown,
-    lines:
-      results.length === 0
-        ? ['No migration is unfinished.']
-        : results.flatMap(({ lines }, index) => [...(index === 0 ? [] : ['']), ...lines]),
-    document: { runs: results.map(({ exitCode, document }) => ({ exitCode, ...document })) },
+    lines: [
+      ...results.flatMap(({ lines }, index) => [...(index === 0 ? [] : ['']), ...lines]),
+      ...driven.map((run) => `${run.id} (${machinesOf(run.state)}) is ${endOf(run)}.`),
+      ...(unfinished.length === 0 ? ['No migration is unfinished.'] : []),
+    ],
+    document: {
+      runs: results.map(({ exitCode, document }) => ({ exitCode, ...document })),
+      underWay: driven.map(documentOf),
+    },
   };
 }
 
