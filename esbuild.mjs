@@ -1,6 +1,7 @@
 // Bundles the extension and the command-line program; `--watch` rebuilds on change, `--production` minifies.
 import { chmodSync } from 'node:fs';
 import { context } from 'esbuild';
+import { writeNotices } from './scripts/notices.mjs';
 
 const watch = process.argv.includes('--watch');
 const production = process.argv.includes('--production');
@@ -14,6 +15,7 @@ const shared = {
   sourcemap: production ? false : 'linked',
   mainFields: ['module', 'main'],
   logLevel: 'info',
+  metafile: true,
 };
 
 const builds = [
@@ -31,12 +33,16 @@ const builds = [
   },
 ];
 
+const metafiles = [];
 for (const options of builds) {
   const build = await context(options);
-  await build.rebuild();
+  metafiles.push((await build.rebuild()).metafile);
   if (watch) await build.watch();
   else await build.dispose();
 }
+
+// Shipped beside the bundles.
+writeNotices('dist/THIRD-PARTY-NOTICES.txt', metafiles);
 
 // It is a program: `bin` of package.json names it.
 chmodSync('dist/cli.js', 0o755);

@@ -82,6 +82,7 @@ async function expectedNames(arch: Arch | undefined): Promise<string[]> {
     '[Content_Types].xml',
     'extension.vsixmanifest',
     'extension/package.json',
+    'extension/dist/THIRD-PARTY-NOTICES.txt',
     'extension/dist/cli.js',
     'extension/dist/extension.js',
     'extension/schemas/qemu-migration.schema.json',
