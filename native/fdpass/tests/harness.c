@@ -255,6 +255,7 @@ int main(int argc, char **argv) {
   run_tests(send_tests, &passed, &failed);
   run_tests(refuse_tests, &passed, &failed);
   run_tests(tap_tests, &passed, &failed);
+  run_tests(others_tests, &passed, &failed);
   (void)printf("%d passed, %d failed\n", passed, failed);
   return failed == 0 ? 0 : 1;
 }

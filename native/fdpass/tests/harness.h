@@ -63,5 +63,6 @@ struct test {
 extern const struct test send_tests[];
 extern const struct test refuse_tests[];
 extern const struct test tap_tests[];
+extern const struct test others_tests[];
 
 #endif
