@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { MAX_ADOPTED = 64, MAX_NUMBER = 1000, MAX_VARIABLES = 4096 };
@@ -108,6 +109,12 @@ static bool prepare(struct launch *launch, struct failure *failure) {
   const int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (self < 0 || !read_start_ticks(self, &launch->start_ticks)) {
     return fail(failure, OUTCOME_SETUP_FAILED, errno, -1, "reading /proc");
+  }
+  /* Room above MAX_NUMBER; the program gets the limit of the process. */
+  struct rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
   }
   if (!keep_only(kept, launch->log == -1 ? 0 : 1, failure)) {
     return false;
