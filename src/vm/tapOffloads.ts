@@ -26,8 +26,9 @@ const guestFeatures = [
  * is a number (7.2 does not know USO). A guest that switched some off later, by the control queue,
  * cannot be told from one that did not.
  *
- * **QEMU 11.1 crashes on that query if no driver has taken the device yet** (seen on 11.1 with
- * virtio-net, virtio-blk and virtio-rng): ask nothing of the sort from a QEMU that one wants to keep.
+ * **Never send `x-query-virtio-status` to QEMU 11.1: it crashes on it, guest and all** (segmentation
+ * fault, seen with virtio-net, virtio-blk and virtio-rng, with and without a driver in the guest; 7.2 and
+ * 10.0 answer). There the offloads are not known, and stay off until the guest's driver sets them again.
  *
  * @returns `undefined` for an answer of another shape
  */
