@@ -68,6 +68,7 @@ export function activate(context: ExtensionContext): QemuMigrationApi {
   const services = {
     ...{ registry, runs, journals, drivers, pairs, history, provider, prompts, commands, log },
     lastFile: new LastFile(state),
+    extensionId: context.extension.id,
     locateHelper: findHelper,
   };
 

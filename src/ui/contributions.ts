@@ -60,6 +60,8 @@ export interface Services {
   readonly prompts: Prompts;
   readonly commands: CommandRunner;
   readonly lastFile: LastFile;
+  /** As VS Code knows it: `PUBLISHER.NAME`. */
+  readonly extensionId: string;
   readonly log: LogOutputChannel;
   readonly locateHelper: () => Promise<HelperLocation>;
 }
@@ -149,7 +151,7 @@ export function contributionsOf(services: Services): readonly Contribution[] {
     library,
     new ProfileDiagnostics(),
     recovery,
-    new HelpCommands(commands, provider, log),
+    new HelpCommands(commands, provider, log, services.extensionId),
     new SavedListProblems(registry, commands),
     new SavedListProblems(pairs, commands),
   ];

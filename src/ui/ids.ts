@@ -60,6 +60,7 @@ export const CommandId = {
   copyValue: 'qemuMigration.copyValue',
   copySocketPath: 'qemuMigration.copySocketPath',
   openSettings: 'qemuMigration.openSettings',
+  getStarted: 'qemuMigration.getStarted',
 } as const;
 export type CommandId = (typeof CommandId)[keyof typeof CommandId];
 
@@ -67,6 +68,8 @@ export const ViewContainerId = { main: 'qemuMigration' } as const;
 
 export const ViewId = { machines: 'qemuMigration.machines' } as const;
 export type ViewId = (typeof ViewId)[keyof typeof ViewId];
+
+export const WalkthroughId = { getStarted: 'getStarted' } as const;
 
 export const SubmenuId = { copyAs: 'qemuMigration.copyAs' } as const;
 

@@ -1,19 +1,26 @@
 import { commands as vscodeCommands, Disposable, env, l10n, type LogOutputChannel } from 'vscode';
 import type { CommandRunner, CommandTarget } from '../command';
 import type { Contribution } from '../contribution';
-import { CommandId, ViewContainerId } from '../ids';
+import { CommandId, ViewContainerId, WalkthroughId } from '../ids';
 import type { MachinesProvider } from '../tree/machinesProvider';
 
-/** Log, clipboard, settings. */
+/** Log, clipboard, settings, walkthrough. */
 export class HelpCommands implements Contribution {
   private readonly commands: CommandRunner;
   private readonly provider: MachinesProvider;
   private readonly log: LogOutputChannel;
+  private readonly extensionId: string;
 
-  constructor(commands: CommandRunner, provider: MachinesProvider, log: LogOutputChannel) {
+  constructor(
+    commands: CommandRunner,
+    provider: MachinesProvider,
+    log: LogOutputChannel,
+    extensionId: string,
+  ) {
     this.commands = commands;
     this.provider = provider;
     this.log = log;
+    this.extensionId = extensionId;
   }
 
   register(): Disposable {
@@ -26,6 +33,12 @@ export class HelpCommands implements Contribution {
         await vscodeCommands.executeCommand(
           'workbench.action.openSettings',
           `${ViewContainerId.main}.`,
+        );
+      }),
+      commands.register(CommandId.getStarted, async () => {
+        await vscodeCommands.executeCommand(
+          'workbench.action.openWalkthrough',
+          `${this.extensionId}#${WalkthroughId.getStarted}`,
         );
       }),
     );

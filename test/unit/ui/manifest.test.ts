@@ -10,6 +10,7 @@ import {
   SubmenuId,
   ViewContainerId,
   ViewId,
+  WalkthroughId,
 } from '../../../src/ui/ids';
 
 interface MenuEntry {
@@ -109,7 +110,9 @@ describe('manifest', () => {
       [...text.matchAll(/command:(qemuMigration[\w.]+)/g)].map((match) => match[1] ?? ''),
     );
     assert.ok(linked.length > 0);
-    for (const command of linked) assert.ok(own.includes(command), command);
+    // VS Code has this one for each view.
+    const focusing = Object.values(ViewId).map((id) => `${id}.focus`);
+    for (const command of linked) assert.ok([...own, ...focusing].includes(command), command);
   });
 
   it('shows each submenu of the register, filled, and no others', () => {
@@ -267,6 +270,33 @@ describe('manifest', () => {
     const svg = readFileSync(icon, 'utf8');
     assert.match(svg, /currentColor/);
     assert.doesNotMatch(svg, /#[0-9a-f]{3,6}/i);
+  });
+
+  it('has a walkthrough whose steps have a picture and are ticked off by what is there', () => {
+    const [walkthrough, ...others] = contributes.walkthroughs;
+    assert.deepEqual([walkthrough?.id, others], [WalkthroughId.getStarted, []]);
+    const known = new Set<string>([
+      ...Object.values(CommandId).map((id) => `onCommand:${id}`),
+      ...Object.values(ContextKey).map((key) => `onContext:${key}`),
+      ...Object.values(ViewId).map((id) => `onView:${id}`),
+    ]);
+    const steps = walkthrough?.steps ?? [];
+    assert.ok(steps.length >= 5);
+    for (const { id, media, completionEvents } of steps) {
+      assert.ok(existsSync(media.svg), media.svg);
+      // Drawn in the colours of the theme, with others where a colour has no name there.
+      const colours = readFileSync(media.svg, 'utf8').matchAll(/(?:fill|stroke)="([^"]*)"/g);
+      for (const [, colour = ''] of colours)
+        assert.match(colour, /^(var\(--vscode-.*\)|none)$/, id);
+      assert.ok(completionEvents.length > 0, id);
+      for (const event of completionEvents) assert.ok(known.has(event), event);
+    }
+  });
+
+  it('has a picture for the marketplace, of 128 pixels or more', () => {
+    const png = readFileSync(manifest.icon);
+    assert.equal(png.toString('latin1', 1, 4), 'PNG');
+    assert.ok(png.readUInt32BE(16) >= 128 && png.readUInt32BE(20) >= 128);
   });
 
   it('runs where the sockets are and activates by what it contributes', () => {
