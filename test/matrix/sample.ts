@@ -40,6 +40,9 @@ const titles: readonly string[] = [
   'cpr-exec 11.1 settle kill-driver',
   'restore 10.0 prepare kill-target',
   'restore 11.1 prepare disk-full',
+  'restore 10.0 prepare kill-driver',
+  'precopy-unix 11.1 settle kill-target',
+  'cpr-transfer 10.0 settle kill-driver',
 ];
 
 /** @throws when the matrix has no case of one of these titles */

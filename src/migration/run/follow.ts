@@ -1,5 +1,6 @@
 import { QmpCommandError } from '../../qmp/errors';
 import type { Disposable } from '../../qmp/emitter';
+import { isOn } from './checks/projected';
 import type { CancelReason, Followed, FollowOptions } from './followTypes';
 import { Hold } from './hold';
 import { noRecorder, type Recorder } from './journal/recorder';
@@ -21,6 +22,11 @@ import { stateSeen } from './states';
 
 /** How long the guest stands still for a target that cannot be held before the switchover. */
 const unheldMs = 10_000;
+/**
+ * How long a cancel waits for the connections of multifd to be made. QEMU 11.1 may hang for ever, its
+ * guest standing, when it is told before that (4 of 60 tries; only `yank` or the target's end frees it).
+ */
+const connectingMs = 3000;
 /** How long a cancel may be without effect before it is said to hang. */
 const cancelHangsMs = 5000;
 
@@ -49,6 +55,7 @@ export class Follower {
   private released = false;
   private madeReady = false;
   private unheldSinceMs: number | undefined;
+  private connectingSinceMs: number | undefined;
   private guestStayed: boolean;
   private arrivalError: unknown;
   private turn: Promise<unknown> = Promise.resolve();
@@ -335,7 +342,7 @@ export class Follower {
   /** One attempt; made again as long as the source does not show that it took the cancel. */
   private async tryCancel(seen: Answered): Promise<void> {
     if (isHandingOver(seen)) this.tooLate = true;
-    if (!canBeCancelled(seen)) return;
+    if (!canBeCancelled(seen) || this.isConnecting(seen)) return;
     const held = await this.hold.take();
     if (held === 'too-late') this.tooLate = true;
     if (held !== 'held') return;
@@ -344,11 +351,17 @@ export class Follower {
     const source = await this.source.look();
     if (source.kind !== 'answered') return;
     if (isHandingOver(source)) this.tooLate = true;
-    if (!canBeCancelled(source)) return;
+    if (!canBeCancelled(source) || this.isConnecting(source)) return;
     this.tooLate = false;
     // Should the source hand over in this very moment, its events take this back.
     this.guestStayed = true;
     await this.sendCancel('asked-for', Proof.cancel(source, true));
+  }
+
+  private isConnecting({ migrationStatus }: Answered): boolean {
+    if (migrationStatus !== 'setup' || !isOn(this.source.lastSeen().facts, 'multifd')) return false;
+    this.connectingSinceMs ??= Date.now();
+    return Date.now() - this.connectingSinceMs < connectingMs;
   }
 
   private async cancelFor(

@@ -9,6 +9,7 @@ import { methodOf } from '../methods/names';
 import { checkControl, ControlRefusedError, type ControlRequest } from './controls';
 import { runTwoSided } from './twoSided';
 import { runCprExec } from './oneSided/cprExec';
+import { lockOfFile } from './oneSided/fileHistory';
 import { runRestore } from './oneSided/restore';
 import { runSave } from './oneSided/save';
 import type { ControlHandler, RunContext, RunParts } from './runContext';
@@ -105,7 +106,12 @@ export class Runs implements Disposable {
     if (journals === undefined) throw new Error('Runs without journals cannot be taken up');
     const { state: found } = await journals.find(journalId);
     this.failIfBusy(found.begin.request);
-    const { journal, state } = await journals.reopen(journalId, holding);
+    const { journal, state } = await journals.reopen(
+      journalId,
+      holding,
+      async ({ request: { options } }) =>
+        options?.file === undefined ? undefined : lockOfFile(options.file.path),
+    );
     return this.takeUp(journal, state, attach);
   }
 

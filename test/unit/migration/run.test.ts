@@ -219,6 +219,37 @@ describe('a run between QEMUs that behave oddly', () => {
     );
   });
 
+  it('does not cancel while multifd connects, where QEMU 11.1 may hang with its guest', async () => {
+    source.on('migrate', () => {
+      source.setMigration({ status: 'setup' });
+      return {};
+    });
+    const run = runs.start({ ...request, options: { multifdChannels: 2 } });
+    await untilSent(source, 'migrate');
+    run.cancel();
+    await sleep(600);
+    assert.ok(!source.commands.includes('migrate_cancel'));
+    source.setMigration({ status: 'active' });
+    const outcome = await run.outcome;
+    assert.deepEqual(
+      [outcome.kind, outcome.owner, outcome.guestRunning],
+      ['cancelled', 'source', true],
+      JSON.stringify(outcome),
+    );
+  });
+
+  it('cancels all the same when the connections of multifd are not made', async () => {
+    source.on('migrate', () => {
+      source.setMigration({ status: 'setup' });
+      return {};
+    });
+    const run = runs.start({ ...request, options: { multifdChannels: 2 } });
+    await untilSent(source, 'migrate');
+    run.cancel();
+    const outcome = await run.outcome;
+    assert.deepEqual([outcome.kind, outcome.owner], ['cancelled', 'source']);
+  }).timeout(10_000);
+
   it('does not call a guest paused on a target that ended instead of going on', async () => {
     source.on('migrate', () => {
       source.qemu.status = { status: 'finish-migrate', running: false };

@@ -210,18 +210,22 @@ export class Journals {
   /**
    * Takes a run over whose driver is gone.
    *
+   * @param besidesOf what the run needs for itself beside its machines, as it was begun with
    * @throws {NoSuchRunError}
    * @throws {MachineDrivenError}
    */
   async reopen(
     id: string,
     holding: Holding = none,
+    besidesOf: (begin: JournalState['begin']) => Promise<Lockable | undefined> = nothingBesides,
   ): Promise<{ journal: RunJournal; state: JournalState }> {
     const found = await this.find(id);
     const { source, target } = found.state.begin;
     if (found.drivenBy !== undefined) throw new MachineDrivenError(source.label, found.drivenBy);
     const driver = await ourselves(this.program);
-    const locks = await this.lockAll([source, target], driver, holding);
+    const besides = await besidesOf(found.state.begin);
+    const wanted = [source, target, ...(besides === undefined ? [] : [besides])];
+    const locks = await this.lockAll(wanted, driver, holding);
     const release = (): Promise<void> => releaseAll(locks);
     try {
       const { state, opened } = await this.openAgain(this.runs, found);
@@ -413,6 +417,8 @@ function pick<State extends JournalBasics>(
   if (first.state.ended) throw new NoSuchRunError(id, 'ended');
   return first;
 }
+
+const nothingBesides = (): Promise<undefined> => Promise.resolve(undefined);
 
 async function releaseAll(locks: readonly MachineLock[]): Promise<void> {
   for (const lock of locks) await lock.release().catch(() => undefined);
