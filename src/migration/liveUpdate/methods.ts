@@ -14,16 +14,6 @@ export interface MethodInput {
   readonly helper: HelperLocation;
 }
 
-/** For a person. */
-export const updateMethodTitles: Readonly<Record<UpdateMethod, string>> = {
-  'backend-transfer': 'Backend transfer',
-  'tap-adoption': 'Adoption of the TAPs',
-  'cpr-transfer': 'Memory stays in place (cpr-transfer)',
-  'shared-ram': 'Shared memory file',
-  'cpr-exec': 'Replacement in the same process (cpr-exec)',
-  plain: 'Local migration with networks of its own',
-};
-
 const order: readonly UpdateMethod[] = [
   ...(['backend-transfer', 'tap-adoption', 'cpr-transfer', 'shared-ram'] as const),
   ...(['cpr-exec', 'plain'] as const),

@@ -12,7 +12,8 @@ import type { RewriteFacts, RewriteWishes, RewrittenCommandLine } from './comman
 import { argumentChanges, editedFindings, stillAdopted } from './editedArguments';
 import { readSourceFacts, SourceUnknownError, type SourceFacts } from './facts';
 import { ledgerBefore } from './ledger';
-import { hasTaps, transferOffers, updateMethodOffers, updateMethodTitles } from './methods';
+import { updateMethodTitles } from '../view/updateWords';
+import { hasTaps, transferOffers, updateMethodOffers } from './methods';
 import { OwnPaths } from './ownPaths';
 import {
   binaryFindings,
@@ -41,6 +42,14 @@ export interface LiveUpdateContext {
   readonly locateHelper: () => Promise<HelperLocation>;
   /** Absent: asked anew. */
   readonly binaries?: Binaries;
+}
+
+/** `downtime-limit` where the user says nothing: QEMU goes on copying until so little is left. */
+const shortDowntimeMs = 20;
+
+/** Whether the guest's memory is copied. */
+function copies(method: UpdateMethod): boolean {
+  return method === 'backend-transfer' || method === 'tap-adoption' || method === 'plain';
 }
 
 const levels: readonly FindingLevel[] = ['blocks', 'warns', 'tells'];
@@ -283,7 +292,10 @@ class Planner {
     { args, program, cprSocket }: TargetStart,
   ): LiveUpdatePlan['run'] {
     const { request, helper } = this;
-    const { options = {}, maxBandwidthBytesPerSecond = 0n, force } = request;
+    const { maxBandwidthBytesPerSecond = 0n, force } = request;
+    // Without a limit of bandwidth QEMU would copy for all of the time that the guest may stand still.
+    const downtimeLimitMs = request.options?.downtimeLimitMs ?? shortDowntimeMs;
+    const options = { ...request.options, ...(copies(method) && { downtimeLimitMs }) };
     const { from, to } = transferOffers({ source: this.source, binary: this.binary });
     const couldTransfer = from?.kind === 'boolean' && to?.kind === 'boolean';
     const overFd = helper.kind === 'found' && options.multifdChannels === undefined;

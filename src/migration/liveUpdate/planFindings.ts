@@ -53,6 +53,8 @@ export async function runFindings(
     ...side,
     snapshot: target,
     facts: targetFacts,
+    // They are its own; see the moves of the plan.
+    inventory: { ...side.inventory, listening: [] },
     // Nothing of its memory is there yet.
     use: { residentBytes: 0, memlockBytes: side.use.memlockBytes },
   };

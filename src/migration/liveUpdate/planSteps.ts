@@ -1,5 +1,5 @@
 import { stringifyJson, type JsonObject, type JsonValue } from '../../qmp/json';
-import { plannedSettings } from '../methods/planned';
+import { guardsSwitchover, plannedSettings } from '../methods/planned';
 import { switchoverEstimateBytesPerSecond } from '../run/checks/candidates';
 import type { SideName } from '../run/journal/entries';
 import type { MigrationRequest } from '../run/types';
@@ -104,7 +104,7 @@ function moveSteps(input: StepsInput): readonly PlanStep[] {
           incoming,
         ]
       : [incoming, migrate]),
-    ...pauseSteps(),
+    ...pauseSteps(request),
     qmp('source', 'Ask for the final figures', 'query-migrate', undefined, 'after'),
     qmp(
       'source',
@@ -161,15 +161,20 @@ function execSteps(input: StepsInput): readonly PlanStep[] {
   ];
 }
 
-function pauseSteps(): readonly PlanStep[] {
+function pauseSteps(request: MigrationRequest): readonly PlanStep[] {
+  const stands = step(
+    'pause',
+    'source',
+    'STOP: the guest stands still, and what is left of it is sent',
+    undefined,
+  );
+  const goesOn = 'RESUME: the guest goes on in the new QEMU';
+  if (!guardsSwitchover(request)) return [stands, step('pause', 'target', goesOn, undefined)];
   return [
-    step(
-      'pause',
-      'source',
-      'STOP: the guest stands still, and what is left of it is sent',
-      undefined,
-    ),
-    step('pause', 'target', 'RESUME: the guest goes on in the new QEMU', undefined),
+    stands,
+    qmp('target', 'Keep it from starting by itself', 'stop', undefined, 'pause'),
+    qmp('source', 'Send the rest', 'migrate-continue', { state: 'pre-switchover' }, 'pause'),
+    qmp('target', `Once both are proven to be done: ${goesOn}`, 'cont', undefined, 'pause'),
   ];
 }
 
