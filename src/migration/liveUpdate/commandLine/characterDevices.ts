@@ -107,18 +107,18 @@ function purpose({ option, id }: CharacterDevice): string {
   }
 }
 
-/** The `-mon` of a character device. */
-function monitorMode(id: string | undefined, draft: Draft): string | undefined {
-  for (const option of draft.options) {
-    if (option.name !== 'mon') continue;
+/** Whether a monitor speaks QMP there: `-mon`, or from 11.1 on `-object monitor-qmp`. */
+function isControl(id: string | undefined, draft: Draft): boolean {
+  return draft.options.some((option) => {
     const value = readValue(option);
-    if (value?.get('chardev') === id) return value?.get('mode') ?? 'readline';
-  }
-  return undefined;
+    if (value?.get('chardev') !== id) return false;
+    if (option.name === 'mon') return value?.get('mode') === 'control';
+    return option.name === 'object' && driverOf(option, value) === 'monitor-qmp';
+  });
 }
 
 function speaksQmp({ option, id }: CharacterDevice, draft: Draft): boolean {
-  if (option.name === 'chardev') return id !== undefined && monitorMode(id, draft) === 'control';
+  if (option.name === 'chardev') return id !== undefined && isControl(id, draft);
   return option.name === 'qmp' || option.name === 'qmp-pretty';
 }
 
