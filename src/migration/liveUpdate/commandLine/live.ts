@@ -38,7 +38,7 @@ export function hotPlugged(draft: Draft): readonly CommandOption[] {
   const { live } = draft.facts;
   tellUnknown(draft);
   const names = mentioned(options);
-  const networks = new Set(options.map((option) => readNetwork(option, draft)?.id));
+  const networks = new Set(options.map((option) => readNetwork(option)?.id));
   const added: CommandOption[] = [];
   for (const id of live.objects ?? []) {
     if (names.has(id) || isImpliedId('object', id)) continue;
@@ -63,7 +63,8 @@ export function hotPlugged(draft: Draft): readonly CommandOption[] {
     else added.push(makeOption('blockdev', known));
   }
   for (const { id, type, options: known } of live.netdevs ?? []) {
-    if (networks.has(id)) continue;
+    // A network without an id has one that QEMU made up.
+    if (networks.has(id) || id.startsWith('#')) continue;
     const kind = type ?? (draft.facts.taps.has(id) ? 'tap' : '');
     const rest = known ?? (kind === 'tap' ? openTap(id, draft) : undefined);
     if (rest === undefined || kind === '') cannot(draft, 'network', id, '"netdev_del"');

@@ -1,5 +1,4 @@
 import type { CommandOption } from '../../../vm/commandLine/commandLine';
-import { driverOf } from '../../../vm/commandLine/ids';
 import {
   isOff,
   isOn,
@@ -7,6 +6,7 @@ import {
   writeValue,
   type OptionValue,
 } from '../../../vm/commandLine/optionValue';
+import type { RewriteFacts } from '../commandLineTypes';
 import { shown, type Draft, type Verdict } from './draft';
 import { blocks, tells, warns } from './findings';
 
@@ -15,12 +15,12 @@ export interface Network {
   readonly option: CommandOption;
   readonly value: OptionValue;
   readonly type: string;
-  /** Given, or as QEMU makes it up; `undefined`: not known. */
+  /** `undefined`: QEMU makes one up (`#net123`), another one in each process. */
   readonly id: string | undefined;
 }
 
 /** `-netdev`, `-nic` and `-net` that are no NIC alone. */
-export function readNetwork(option: CommandOption, draft: Draft): Network | undefined {
+export function readNetwork(option: CommandOption): Network | undefined {
   if (!['netdev', 'nic', 'net'].includes(option.name)) return undefined;
   const value = readValue(option);
   const type = value?.get('type');
@@ -30,20 +30,13 @@ export function readNetwork(option: CommandOption, draft: Draft): Network | unde
     option,
     value,
     type,
-    id: value.get('id') ?? value.get('name') ?? impliedId(option, draft),
+    id: value.get('id'),
   };
-}
-
-function impliedId(option: CommandOption, draft: Draft): string | undefined {
-  const same = draft.options.filter(({ name }) => name === option.name);
-  // As `-nic` counts them; a plain `-net tap` is named after its kind.
-  if (option.name === 'nic') return `__org.qemu.nic${same.indexOf(option)}`;
-  return option.name === 'net' ? `${driverOf(option)}.0` : undefined;
 }
 
 /** @returns `undefined` where the option is kept */
 export function network(option: CommandOption, draft: Draft): Verdict | undefined {
-  const found = readNetwork(option, draft);
+  const found = readNetwork(option);
   if (found === undefined) {
     if (readValue(option)?.get('type') === undefined) unknown(option, draft);
     return undefined;
@@ -159,13 +152,15 @@ function withoutVhostFds(
 /** The source's descriptors of a TAP: as they were found, or as the option says. */
 function queuesOf(
   { id, value }: Network,
-  { facts }: Draft,
+  { facts, options }: Draft,
 ): { readonly ifname: string | undefined; readonly fds: readonly number[] } | undefined {
   const known = id === undefined ? undefined : facts.taps.get(id);
   if (known !== undefined && known.fds.length > 0) return known;
   const ifname = value.get('ifname');
   const byName = [...facts.taps.values()].find((one) => one.ifname === ifname);
   if (byName !== undefined && byName.fds.length > 0) return byName;
+  const nameless = id === undefined ? onlyNameless(facts.taps, options) : undefined;
+  if (nameless !== undefined) return nameless;
   const given = value.get('fds') ?? value.get('fd');
   if (given === undefined || !/^\d+(:\d+)*$/.test(given)) return undefined;
   const fds = given.split(':').map(Number);
@@ -174,6 +169,19 @@ function queuesOf(
   return first === undefined || taps.some((tapName) => tapName !== first)
     ? undefined
     : { ifname: first, fds };
+}
+
+/** The TAP whose id QEMU made up, where there is one such TAP and one option that it can be of. */
+function onlyNameless(
+  taps: RewriteFacts['taps'],
+  options: readonly CommandOption[],
+): { readonly ifname: string; readonly fds: readonly number[] } | undefined {
+  const made = [...taps].filter(([id, { fds }]) => id.startsWith('#') && fds.length > 0);
+  const takers = options.filter((option) => {
+    const found = readNetwork(option);
+    return found?.id === undefined && ['tap', 'bridge'].includes(found?.type ?? '');
+  });
+  return made.length === 1 && takers.length === 1 ? made[0]?.[1] : undefined;
 }
 
 function leftOut({ option, id }: Network, draft: Draft): Verdict | undefined {
@@ -258,15 +266,21 @@ function user({ option, value, id }: Network, draft: Draft): Verdict | undefined
     ? value.entries.flatMap(([key, text]) => (/^hostfwd\.\d+\.str$/.test(key) ? [text] : []))
     : value.all('hostfwd');
   if (forwards.length === 0) return undefined;
+  // Without an id QEMU takes the only network of that kind.
+  const users = draft.options.filter((other) => readNetwork(other)?.type === 'user');
+  const isOnly = id === undefined && users.length === 1;
+  const named = id ?? (isOnly ? undefined : `net-${draft.options.indexOf(option)}`);
   for (const forward of forwards) {
     draft.late.push({
       what: `forwarded port ${forward}`,
       command: 'human-monitor-command',
-      args: { 'command-line': `hostfwd_add ${id === undefined ? '' : `${id} `}${forward}` },
+      args: { 'command-line': `hostfwd_add ${named === undefined ? '' : `${named} `}${forward}` },
     });
   }
+  const rest = value.without('hostfwd');
+  const after = id === undefined && named !== undefined ? rest.with('id', named) : rest;
   return {
-    after: [writeValue(option, value.without('hostfwd'))],
+    after: [writeValue(option, after)],
     why: 'the ports are in use until the old QEMU is gone',
   };
 }

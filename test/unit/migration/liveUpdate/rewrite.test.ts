@@ -108,8 +108,12 @@ function after(
   facts: RewriteFacts,
   { args, adopt }: ReturnType<typeof rewriteCommandLine>,
 ): RewriteFacts {
+  const unnamed = [...facts.taps.keys()].find((id) => id.startsWith('#'));
   const tap = (id: string): readonly number[] =>
-    adopt.filter(({ netdev }) => netdev === id).map(({ targetFd }) => targetFd);
+    adopt
+      // QEMU names a network without an id.
+      .filter(({ netdev, tap: name }) => (netdev ?? (name === undefined ? '' : unnamed)) === id)
+      .map(({ targetFd }) => targetFd);
   return {
     ...facts,
     args,
