@@ -2,6 +2,8 @@ import { join } from 'node:path';
 import { EventEmitter, ExtensionMode, window, type ExtensionContext } from 'vscode';
 import { helperFinder } from './fdpass/finder';
 import { locateHelper } from './fdpass/locate';
+import { DeskSlot } from './migration/liveUpdate/deskSlot';
+import { openUpdateDesk } from './migration/liveUpdate/openDesk';
 import { Pairs } from './migration/pair/pairs';
 import { stateDirectory } from './migration/run/journal/files';
 import { Journals } from './migration/run/journal/journals';
@@ -64,9 +66,16 @@ export function activate(context: ExtensionContext): QemuMigrationApi {
   const history = new SettingsHistory(registry);
   const pairs = new Pairs(new MementoPairStore(state, log));
   const drivers = new OtherDrivers();
-  const provider = new MachinesProvider(registry, runs, pairs, drivers);
+  const desk = new DeskSlot(
+    openUpdateDesk({
+      ...{ registry, runs, journals, locateHelper: findHelper },
+      log: (line) => log.info(line),
+    }),
+  );
+  const provider = new MachinesProvider(registry, runs, pairs, drivers, desk);
   const services = {
     ...{ registry, runs, journals, drivers, pairs, history, provider, prompts, commands, log },
+    ...{ desk, state },
     lastFile: new LastFile(state),
     extensionId: context.extension.id,
     locateHelper: findHelper,
@@ -85,6 +94,7 @@ export function activate(context: ExtensionContext): QemuMigrationApi {
     history,
     drivers,
     pairs,
+    desk,
     runs,
     registry,
     log,
@@ -99,6 +109,7 @@ export function activate(context: ExtensionContext): QemuMigrationApi {
       forTests: {
         registry,
         runs,
+        desk,
         journals,
         pairs,
         history,

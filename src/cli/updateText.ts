@@ -1,13 +1,13 @@
-import type { FleetEnd, FleetRow } from '../migration/liveUpdate/desk';
+import type { FleetEnd } from '../migration/liveUpdate/desk';
 import type { LiveUpdateRecord } from '../migration/liveUpdate/updates';
 import { longestPause } from '../migration/liveUpdate/several';
 import type { LiveUpdatePlan, UpdateOutcome } from '../migration/liveUpdate/types';
+import { fleetCells } from '../migration/view/fleetReport';
 import {
   ledgerCells,
   ledgerHead,
   ledgerSummary,
   timeRows,
-  updateKindWords,
   updateMethodTitles,
   versionsText,
 } from '../migration/view/updateWords';
@@ -151,20 +151,6 @@ export function fleetLines({ rows, stopped }: FleetEnd): string[] {
         ? []
         : ['', record.outcome.headline, ...record.outcome.details, record.outcome.nextStep],
     ),
-  ];
-}
-
-function fleetCells({ plan, record, skipped }: FleetRow): readonly string[] {
-  const outcome = record?.outcome;
-  const ms = (time: number | undefined): string =>
-    time === undefined ? '–' : `${Number(time.toFixed(1))} ms`;
-  return [
-    plan.label,
-    outcome === undefined ? (skipped ?? 'under way') : updateKindWords[outcome.kind],
-    versionsText(plan.sourceVersion, plan.targetVersion),
-    plan.method,
-    ms(outcome?.times.downtimeMs),
-    ms(outcome?.times.blackoutMs),
   ];
 }
 

@@ -1,4 +1,5 @@
 import type { Event, Memento } from 'vscode';
+import type { DeskSlot } from '../migration/liveUpdate/deskSlot';
 import type { Pairs } from '../migration/pair/pairs';
 import type { Journals } from '../migration/run/journal/journals';
 import type { Runs } from '../migration/run/runs';
@@ -31,6 +32,7 @@ export interface QemuMigrationApi {
 export interface TestAccess {
   readonly registry: MachineRegistry;
   readonly runs: Runs;
+  readonly desk: DeskSlot;
   readonly journals: Journals;
   readonly pairs: Pairs;
   readonly history: SettingsHistory;

@@ -1,5 +1,6 @@
-import type { LogOutputChannel } from 'vscode';
+import type { LogOutputChannel, Memento } from 'vscode';
 import type { HelperLocation } from '../fdpass/locate';
+import type { UpdateDesk } from '../migration/liveUpdate/desk';
 import type { Pairs } from '../migration/pair/pairs';
 import type { Journals } from '../migration/run/journal/journals';
 import type { Runs } from '../migration/run/runs';
@@ -38,6 +39,12 @@ import { ProfileSchemaDocument } from './documents/profileSchemaDocument';
 import { RunDocuments } from './documents/runDocuments';
 import { SettingsDocuments } from './documents/settingsDocuments';
 import type { LastFile } from './lastFile';
+import { ArgumentDocuments } from './liveUpdate/argumentDocuments';
+import { BinaryQuestion } from './liveUpdate/binaryQuestion';
+import { LiveUpdateCommands } from './liveUpdate/liveUpdateCommands';
+import { PlanDocuments } from './liveUpdate/planDocuments';
+import { SeveralUpdates } from './liveUpdate/severalUpdates';
+import { UpdateReporter } from './liveUpdate/updateReporter';
 import { MigrationReporter } from './migrationReporter';
 import type { OtherDrivers } from './otherDrivers';
 import { ProfileDiagnostics } from './profiles/profileDiagnostics';
@@ -62,6 +69,8 @@ export interface Services {
   readonly lastFile: LastFile;
   /** As VS Code knows it: `PUBLISHER.NAME`. */
   readonly extensionId: string;
+  readonly desk: UpdateDesk;
+  readonly state: Memento;
   readonly log: LogOutputChannel;
   readonly locateHelper: () => Promise<HelperLocation>;
 }
@@ -99,6 +108,9 @@ export function contributionsOf(services: Services): readonly Contribution[] {
   const preflight = new PreflightList(history, commands, prompts, services.locateHelper);
   const library = new ProfileLibrary();
   const documents = new SettingsDocuments(registry, library);
+  const { desk } = services;
+  const plans = new PlanDocuments(desk, contextKeys);
+  const args = new ArgumentDocuments(desk, plans, commands);
   return [
     view,
     connection,
@@ -121,6 +133,14 @@ export function contributionsOf(services: Services): readonly Contribution[] {
       runDocuments,
       recovery,
     ),
+    plans,
+    args,
+    new LiveUpdateCommands({
+      ...{ registry, desk, commands, prompts, picker, plans, args },
+      binaries: new BinaryQuestion(desk, prompts, services.state),
+      reporter: new UpdateReporter(prompts, log, plans),
+      several: new SeveralUpdates(desk, prompts, plans),
+    }),
     controls,
     new ConvergenceNotices(runs, commands, prompts, controls),
     new GuestCommands(registry, journals, commands, prompts, picker),

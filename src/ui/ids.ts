@@ -45,6 +45,13 @@ export const CommandId = {
   saveGuest: 'qemuMigration.saveGuest',
   restoreGuest: 'qemuMigration.restoreGuest',
   liveUpdate: 'qemuMigration.liveUpdate',
+  runLiveUpdate: 'qemuMigration.runLiveUpdate',
+  refreshUpdatePlan: 'qemuMigration.refreshUpdatePlan',
+  editUpdateCommandLine: 'qemuMigration.editUpdateCommandLine',
+  chooseUpdateMethod: 'qemuMigration.chooseUpdateMethod',
+  copyUpdateScript: 'qemuMigration.copyUpdateScript',
+  cancelLiveUpdate: 'qemuMigration.cancelLiveUpdate',
+  showUpdateDetails: 'qemuMigration.showUpdateDetails',
   controls: 'qemuMigration.controls',
   startPostcopy: 'qemuMigration.startPostcopy',
   releaseSwitchover: 'qemuMigration.releaseSwitchover',
@@ -95,6 +102,8 @@ export interface ContextValues {
   'qemuMigration.changedOnly': boolean;
   /** There is a change of settings that can be undone. */
   'qemuMigration.canUndo': boolean;
+  /** What can be done with the plan of a live update that is looked at. */
+  'qemuMigration.updatePlan': 'none' | 'ready' | 'overrulable' | 'blocked' | 'begun';
 }
 
 export const ContextKey = {
@@ -104,6 +113,7 @@ export const ContextKey = {
   filtered: 'qemuMigration.filtered',
   changedOnly: 'qemuMigration.changedOnly',
   canUndo: 'qemuMigration.canUndo',
+  updatePlan: 'qemuMigration.updatePlan',
 } as const satisfies Record<string, keyof ContextValues>;
 
 /** Keys of `globalState`. */
@@ -112,5 +122,6 @@ export const StateKey = {
   damagedMachines: 'qemuMigration.machines.damaged',
   pairs: 'qemuMigration.pairs',
   damagedPairs: 'qemuMigration.pairs.damaged',
+  lastQemu: 'qemuMigration.lastQemu',
   lastFile: 'qemuMigration.lastFile',
 } as const;

@@ -92,6 +92,10 @@ export class FakeDesk implements UpdateDesk {
     return update;
   }
 
+  recover(): Promise<never> {
+    return Promise.reject(new Error('Nothing is taken up here'));
+  }
+
   active(id: string): FakeUpdate | undefined {
     const update = this.byMachine.get(id);
     return update?.record.outcome === undefined ? update : undefined;

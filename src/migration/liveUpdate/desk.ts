@@ -3,7 +3,7 @@ import type { Disposable, Event } from '../../qmp/emitter';
 import type { MachineRegistry } from '../../vm/registry';
 import type { MachineId } from '../../vm/types';
 import type { Journals } from '../run/journal/journals';
-import type { Runs } from '../run/runs';
+import type { Attach, Runs } from '../run/runs';
 import type { LiveUpdatePlan, LiveUpdateRequest } from './types';
 import type { LiveUpdate, LiveUpdateRecord } from './updates';
 
@@ -36,6 +36,14 @@ export interface UpdateDesk extends Disposable {
   script(plan: LiveUpdatePlan): string;
   /** @throws {LiveUpdateRefusedError} the machine takes part in a run already */
   start(plan: LiveUpdatePlan): LiveUpdate;
+  /**
+   * Takes up an update whose driver is gone.
+   *
+   * @throws {LiveUpdateRefusedError} the machine is in an update or a run of ours
+   * @throws {NoSuchRunError}
+   * @throws {MachineDrivenError} when another process was faster
+   */
+  recover(journalId: string, attach: Attach): Promise<LiveUpdate>;
   /** The machine's update under way. */
   active(id: MachineId): LiveUpdate | undefined;
   /** The machine's update under way, else its last one. */

@@ -1,4 +1,5 @@
 import type { MachineId, MachineSnapshot } from '../../vm/types';
+import type { LiveUpdateRecord } from '../liveUpdate/updates';
 import type { PairRole } from '../pair/pairs';
 import type { ControlOffer } from '../run/controls';
 import type { RunRecord } from '../run/types';
@@ -19,6 +20,8 @@ export interface MachineContext {
   readonly pair?: PairView | undefined;
   /** What can be done with that run while it goes on. */
   readonly offers?: readonly ControlOffer[] | undefined;
+  /** The live update that it is in, or was in last. */
+  readonly update?: LiveUpdateRecord | undefined;
   /** Another program of this user that drives a migration of the machine. */
   readonly driver?: OtherDriver | undefined;
 }

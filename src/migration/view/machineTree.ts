@@ -12,6 +12,8 @@ import type { NodeIcon, Tooltip, ViewNode } from './nodes';
 import { canSwitch, endsOf, otherLabel, pairNode } from './pairNodes';
 import { parametersNode } from './parameterNodes';
 import { controlTags } from './runNodes';
+import { updateNode } from './updateNode';
+import { updateProgressText } from './updateWords';
 import { closeText, explainClose } from './words';
 
 /**
@@ -74,6 +76,19 @@ interface Look {
 }
 
 function lookOf(snapshot: MachineSnapshot, context: MachineContext): Look {
+  const look = ownLook(snapshot, context);
+  const { update } = context;
+  if (update === undefined || update.outcome !== undefined) return look;
+  // Whatever its connection is for the moment: the update says how it goes.
+  return {
+    ...look,
+    description: `live update · ${updateProgressText(update.progress)}`,
+    icon: { codicon: 'sync~spin' },
+    tags: [...look.tags.filter((tag) => tag !== 'calm' && tag !== 'migrating'), 'updating'],
+  };
+}
+
+function ownLook(snapshot: MachineSnapshot, context: MachineContext): Look {
   const { state, facts } = snapshot;
   switch (state.kind) {
     case 'idle':
@@ -179,6 +194,7 @@ function readyLook(snapshot: MachineSnapshot, facts: VmFacts, context: MachineCo
       parametersNode(snapshot, facts, pair),
       capabilitiesNode(snapshot, facts, pair),
       migrationNode(snapshot, facts, context),
+      context.update && updateNode(snapshot.id, context.update),
     ].flatMap((node) => node ?? []),
   };
 }

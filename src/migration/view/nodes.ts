@@ -50,6 +50,8 @@ export type NodeKind =
   | 'remedy'
   /** A cancel without effect. */
   | 'hanging'
+  /** The last live update, or the one under way. */
+  | 'live-update'
   /** Another program that drives a migration. */
   | 'driver'
   | 'loading'

@@ -6,18 +6,11 @@ import type {
   UpdateProgress,
   UpdateTimes,
 } from '../liveUpdate/types';
+import { updateMethodTitles } from '../liveUpdate/methods';
 import { progressLine } from '../run/progressText';
 import { formatDurationMs } from '../settings/units';
 
-/** Shortest names of the ways, for lists and titles. */
-export const updateMethodTitles: Readonly<Record<UpdateMethod, string>> = {
-  'backend-transfer': 'Backend transfer',
-  'tap-adoption': 'TAP adoption',
-  'cpr-transfer': 'CPR into a new process (cpr-transfer)',
-  'shared-ram': 'Shared RAM (x-ignore-shared)',
-  'cpr-exec': 'CPR in place (cpr-exec)',
-  plain: 'Plain local migration',
-};
+export { updateMethodTitles };
 
 /** What a way does, in one sentence. */
 export const updateMethodMeanings: Readonly<Record<UpdateMethod, string>> = {
@@ -49,6 +42,11 @@ export function updateProgressText({ phase, step, run }: UpdateProgress): string
 export function versionsText(from: string, to: string | undefined): string {
   if (to === undefined) return `${from} → a QEMU that does not tell its version`;
   return from === to ? `${from}, started anew` : `${from} → ${to}`;
+}
+
+/** Of a cell in a table. */
+export function millisecondsText(time: number | undefined): string {
+  return time === undefined ? '–' : ms(time);
 }
 
 /** Milliseconds as they are measured: the guest's pause is told to a tenth. */

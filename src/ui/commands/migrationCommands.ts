@@ -62,7 +62,6 @@ export class MigrationCommands implements Contribution {
       this.commands.register(CommandId.migrate, (target) => this.migrate(target)),
       this.commands.register(CommandId.saveGuest, (target) => this.migrate(target, 'save')),
       this.commands.register(CommandId.restoreGuest, (target) => this.migrate(target, 'restore')),
-      this.commands.register(CommandId.liveUpdate, (target) => this.migrate(target, 'cpr-exec')),
       this.commands.register(CommandId.showRunDetails, (target) => this.showDetails(target)),
     );
   }

@@ -1,3 +1,4 @@
+import type { UpdateDesk } from '../../migration/liveUpdate/desk';
 import type { Pairs } from '../../migration/pair/pairs';
 import { offersOf } from '../../migration/view/offers';
 import type { Runs } from '../../migration/run/runs';
@@ -20,6 +21,7 @@ export interface TreeSources {
   readonly registry: Pick<MachineRegistry, 'machines' | 'get'>;
   readonly runs: Pick<Runs, 'last'>;
   readonly pairs: Pick<Pairs, 'of'>;
+  readonly updates?: Pick<UpdateDesk, 'last'>;
   readonly drivers?: { of(id: MachineId): OtherDriver | undefined };
 }
 
@@ -108,10 +110,14 @@ export class MachineTrees {
 
   private buildOne({ id, snapshot }: MachineHandle, pair: PairView | undefined): ViewNode {
     this.rebuilt.add(id);
-    const { runs, registry, drivers } = this.sources;
+    const { runs, registry, drivers, updates } = this.sources;
     const run = runs.last(id);
     const offers = run && offersOf(run, registry);
-    return buildMachineNode(snapshot, { run, pair, offers, driver: drivers?.of(id) });
+    return buildMachineNode(snapshot, {
+      ...{ run, pair, offers },
+      driver: drivers?.of(id),
+      update: updates?.last(id),
+    });
   }
 
   private pairOf(id: MachineId): PairView | undefined {

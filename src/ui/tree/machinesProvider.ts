@@ -1,4 +1,5 @@
 import { type Disposable, EventEmitter, TreeItem, type TreeDataProvider } from 'vscode';
+import type { UpdateDesk } from '../../migration/liveUpdate/desk';
 import type { Pairs } from '../../migration/pair/pairs';
 import type { Runs } from '../../migration/run/runs';
 import { noFilter, sameFilter, type TreeFilter } from '../../migration/view/filter';
@@ -49,8 +50,9 @@ export class MachinesProvider implements TreeDataProvider<NodeHandle>, Disposabl
     runs: Pick<Runs, 'last' | 'onDidChange'>,
     pairs: Pick<Pairs, 'of' | 'onDidChange'>,
     drivers: Pick<OtherDrivers, 'of' | 'onDidChange'>,
+    updates: Pick<UpdateDesk, 'last' | 'onDidChange'>,
   ) {
-    this.trees = new MachineTrees({ registry, runs, pairs, drivers });
+    this.trees = new MachineTrees({ registry, runs, pairs, drivers, updates });
     this.subscriptions = [
       registry.onDidChange((change) =>
         this.markStale(change.kind === 'machine' ? [change.change.id] : []),
@@ -58,6 +60,7 @@ export class MachinesProvider implements TreeDataProvider<NodeHandle>, Disposabl
       runs.onDidChange(({ request }) => this.markStale([request.source, request.target])),
       pairs.onDidChange((ids) => this.markStale(ids)),
       drivers.onDidChange((ids) => this.markStale(ids)),
+      updates.onDidChange(({ machine }) => this.markStale([machine])),
       this.treeChanges,
       this.filterChanges,
       this.drawings,

@@ -148,6 +148,7 @@ describe('manifest', () => {
         CommandId.copyValue,
         CommandId.copySocketPath,
         CommandId.applyRemedy,
+        CommandId.cancelLiveUpdate,
       ]),
     );
   });
@@ -166,6 +167,7 @@ describe('manifest', () => {
       CommandId.applyToBoth,
       CommandId.pair,
       CommandId.compare,
+      CommandId.liveUpdate,
       undefined,
     ]);
     for (const { command, when, group } of menus['view/item/context']!) {
