@@ -7,6 +7,7 @@ import { measureBundles } from './bundle';
 import { measureDescriptors } from './descriptors';
 import { measureFilter } from './filter';
 import { measureIdle } from './idle';
+import { measureLiveUpdates } from './liveUpdate';
 import { startQemus } from './qemus';
 import { startServer } from './server';
 import { measureThroughput } from './throughput';
@@ -37,6 +38,7 @@ const sections: Readonly<Record<string, () => Promise<void>>> = {
   workbench: measureWorkbench,
   filter: measureFilter,
   idle: measureIdle,
+  'live-update': measureLiveUpdates,
 };
 
 async function main(): Promise<void> {

@@ -91,11 +91,24 @@ export function pidsOf(program: RegExp): readonly number[] {
 
 /** How many descriptors of `tap0` the process has. */
 export function tapsOf(pid: number): number {
-  return readdirSync(`/proc/${pid}/fdinfo`).filter((fd) => {
+  return tapDescriptors(pid).length;
+}
+
+/** The queues of `tap0` that the process has, in their order. */
+export function heldTaps(pid: number): readonly { readonly fd: number; readonly ifname: string }[] {
+  return tapDescriptors(pid).map((fd) => ({ fd, ifname: 'tap0' }));
+}
+
+function tapDescriptors(pid: number): readonly number[] {
+  const holds = (fd: string): boolean => {
     try {
       return /^iff:\s*tap0$/m.test(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8'));
     } catch {
       return false;
     }
-  }).length;
+  };
+  return readdirSync(`/proc/${pid}/fdinfo`)
+    .filter(holds)
+    .map(Number)
+    .sort((a, b) => a - b);
 }
