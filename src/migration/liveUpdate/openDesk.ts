@@ -1,9 +1,10 @@
 import { NotConnectedError } from '../../vm/types';
 import { Binaries, findCandidates } from './binaries';
 import type { OpenUpdateDesk } from './desk';
+import { planDocument } from './document';
 import { localHost } from './localHost';
 import { planLiveUpdate } from './plan';
-import { planText } from './planText';
+import { planScript } from './script';
 import { LiveUpdateRefusedError } from './types';
 import { LiveUpdates } from './updates';
 
@@ -42,8 +43,8 @@ export const openUpdateDesk: OpenUpdateDesk = ({ registry, runs, journals, locat
     },
     plan: (request) =>
       planLiveUpdate({ machine: (id) => registry.get(id), locateHelper, binaries }, request),
-    document: planText,
-    script: planText,
+    document: planDocument,
+    script: planScript,
     start: (plan) => updates.start(plan),
     active: (id) => updates.active(id),
     last: (id) => updates.last(id),

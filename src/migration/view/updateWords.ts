@@ -6,11 +6,18 @@ import type {
   UpdateProgress,
   UpdateTimes,
 } from '../liveUpdate/types';
-import { updateMethodTitles } from '../liveUpdate/methods';
 import { progressLine } from '../run/progressText';
 import { formatDurationMs } from '../settings/units';
 
-export { updateMethodTitles };
+/** The ways, for lists and titles. */
+export const updateMethodTitles: Readonly<Record<UpdateMethod, string>> = {
+  'backend-transfer': 'Backend transfer',
+  'tap-adoption': 'Adoption of the TAPs',
+  'cpr-transfer': 'Memory stays in place (cpr-transfer)',
+  'shared-ram': 'Shared memory file',
+  'cpr-exec': 'Replacement in the same process (cpr-exec)',
+  plain: 'Local migration with networks of its own',
+};
 
 /** What a way does, in one sentence. */
 export const updateMethodMeanings: Readonly<Record<UpdateMethod, string>> = {
