@@ -1,5 +1,4 @@
 import path from 'node:path';
-import type { Inventory } from '../../../vm/inventory';
 import { givenOptions, readOptions } from '../../../vm/qemuOptions';
 import type { MachineSnapshot } from '../../../vm/types';
 import { execObstacles as processObstacles } from '../../methods/execObstacles';
@@ -16,13 +15,11 @@ const keepIt = 'Start the program with what the running one has.';
 export function execObstacles(
   request: MigrationRequest,
   machine: MachineSnapshot,
-  inventory: Inventory,
-  facts: MethodFacts,
+  { exec }: MethodFacts,
 ): readonly Obstacle[] {
   const running = machine.process?.args;
   const given = request.options?.execCommand;
-  const effective = given ?? running;
-  if (running === undefined || running.length === 0 || effective === undefined) {
+  if (running === undefined || running.length === 0 || exec === undefined) {
     return [
       {
         id: 'exec-unknown',
@@ -33,17 +30,8 @@ export function execObstacles(
     ];
   }
   return [
-    ...(given === undefined
-      ? []
-      : [...programObstacles(given, facts), ...differences(given, running)]),
-    // What the process itself shows is more, and surer.
-    ...(facts.exec === undefined
-      ? [
-          ...pluggedSince(effective, machine, inventory),
-          ...tapObstacles(machine, facts),
-          ...descriptorSets(effective),
-        ]
-      : processObstacles(facts.exec)),
+    ...(given === undefined ? [] : [...commandObstacles(given), ...differences(given, running)]),
+    ...processObstacles(exec),
   ];
 }
 
@@ -51,19 +39,12 @@ function command(reason: string, nextStep: string, subject?: string): Obstacle {
   return { id: 'exec-command', side: 'source', ...(subject && { subject }), reason, nextStep };
 }
 
-function programObstacles(
-  given: readonly string[],
-  { program: state }: MethodFacts,
-): readonly Obstacle[] {
+function commandObstacles(given: readonly string[]): readonly Obstacle[] {
   const [program, ...args] = given;
   const found: Obstacle[] = [];
   if (program === undefined || !path.isAbsolute(program)) {
     const reason = 'The command does not begin with the absolute path of a program.';
     return [command(reason, 'Give it, such as /usr/bin/qemu-system-x86_64.')];
-  }
-  if (state === 'missing') found.push(command(`There is no ${program}.`, 'Correct the path.'));
-  if (state === 'not-executable') {
-    found.push(command(`${program} cannot be executed.`, 'Correct the path, or its mode.'));
   }
   if (given.some((each) => each.includes('\0'))) {
     found.push(command('The command holds a zero byte.', 'Correct it.'));
@@ -133,60 +114,4 @@ function nameOf(value: string): string {
   const kind = first ?? options.get('driver') ?? options.get('qom-type') ?? options.get('type');
   const id = options.get('id') ?? options.get('node-name');
   return [kind, id].filter((each) => each !== undefined).join(' ') || value;
-}
-
-/** Devices and memory that came after the start are in no command line. */
-function pluggedSince(
-  args: readonly string[],
-  { label }: MachineSnapshot,
-  inventory: Inventory,
-): readonly Obstacle[] {
-  const ids = new Set(
-    [...withIds, 'chardev'].flatMap((name) =>
-      givenOptions(args, name).flatMap((value) => readOptions(value).options.get('id') ?? []),
-    ),
-  );
-  const devices = (inventory.devices ?? []).filter(({ named, id }) => named && !ids.has(id));
-  const memory = (inventory.memory ?? []).filter(
-    ({ id }) => id !== inventory.mainMemory && !ids.has(id),
-  );
-  return [...devices, ...memory].map(({ id }) => ({
-    id: 'exec-device-missing',
-    side: 'source',
-    subject: id,
-    reason: `"${id}" is not in the command line: it was added to ${label} later, and the new program would not have it.`,
-    nextStep: `Give a command that has it, or unplug "${id}" first.`,
-  }));
-}
-
-/** The old descriptor survives, and keeps the new program from opening the interface. */
-function tapObstacles({ label }: MachineSnapshot, { netdevs }: MethodFacts): readonly Obstacle[] {
-  return (netdevs ?? [])
-    .filter(({ type, ifname, incoming }) => type === 'tap' && ifname !== undefined && !incoming)
-    .map(({ id, ifname }) => ({
-      id: 'exec-tap',
-      side: 'source',
-      subject: id,
-      reason: `${label} opened the interface ${ifname ?? ''} of "${id}" by its name; the new program would find it busy, and end.`,
-      nextStep: `Start it with an open descriptor: "-netdev tap,id=${id},fd=N".`,
-    }));
-}
-
-/** Those given by QMP are gone with the old program; those of `-add-fd` are inherited. */
-function descriptorSets(args: readonly string[]): readonly Obstacle[] {
-  const sets = new Set(
-    args.flatMap((each) => [...each.matchAll(/\/dev\/fdset\/(\d+)/g)].map(([, set]) => set)),
-  );
-  const kept = new Set(
-    givenOptions(args, 'add-fd').map((value) => readOptions(value).options.get('set')),
-  );
-  return [...sets]
-    .filter((set) => !kept.has(set))
-    .map((set) => ({
-      id: 'exec-fdset',
-      side: 'source',
-      subject: set ?? '',
-      reason: `The command opens /dev/fdset/${set ?? ''}, and descriptor sets are gone with the old program.`,
-      nextStep: `Give it with "-add-fd fd=N,set=${set ?? ''}", or by a path.`,
-    }));
 }

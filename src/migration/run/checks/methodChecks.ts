@@ -49,7 +49,7 @@ export function methodObstacles(
       return read
         ? [
             ...cprMemoryObstacles(source, inventories.source, facts),
-            ...execObstacles(request, source, inventories.source, facts),
+            ...execObstacles(request, source, facts),
           ]
         : [];
     case 'cpr-reboot':

@@ -5,10 +5,10 @@ import { mayAccessPath, readCredentials, type Credentials } from '../../../vm/ac
 import { readHost, readProcessUse } from '../../../vm/host';
 import { findListener } from '../../../vm/listener';
 import { defaultProcRoot } from '../../../vm/process';
-import { qomGet, queryNetdevs } from '../../../vm/queries';
+import { qomGet } from '../../../vm/queries';
 import { readSharedMappings, type SharedMapping } from '../../../vm/sharedMappings';
 import { isTaken, readTcpListeners } from '../../../vm/tcpListeners';
-import type { MachineHandle, NetdevFacts, QemuProcess } from '../../../vm/types';
+import type { MachineHandle, QemuProcess } from '../../../vm/types';
 import { readExecFacts, type ExecFacts } from '../../methods/execFacts';
 import { isOneSided, methodOf } from '../../methods/names';
 import { readTcpAddress } from '../../methods/tcpAddress';
@@ -21,8 +21,6 @@ import type { MigrationRequest } from '../types';
 export interface MethodFacts {
   /** `aux-ram-share` of the source's machine; `undefined` too where this QEMU has none. */
   readonly auxRamShare?: boolean | undefined;
-  /** The source's network back ends. */
-  readonly netdevs?: readonly NetdevFacts[] | undefined;
   /** Files that each side has mapped for sharing. */
   readonly sourceMappings?: readonly SharedMapping[] | undefined;
   readonly targetMappings?: readonly SharedMapping[] | undefined;
@@ -34,8 +32,6 @@ export interface MethodFacts {
   readonly file?: FileFacts | undefined;
   /** Of the process that is to be replaced; `undefined`: it cannot be told. */
   readonly exec?: ExecFacts | undefined;
-  /** Whether the program of `execCommand` can be executed; `undefined`: it is that of the source. */
-  readonly program?: 'missing' | 'not-executable' | 'executable' | undefined;
 }
 
 export interface CprSocketFacts {
@@ -91,41 +87,27 @@ export async function readMethodFacts(
       ? readSharedMappings(qemu.pid, procRoot)
       : Promise.resolve(undefined);
   };
-  const [
-    aux,
-    netdevs,
-    sourceMappings,
-    targetMappings,
-    userfaultfd,
-    portTaken,
-    socket,
-    file,
-    program,
-    exec,
-  ] = await Promise.all([
-    live ? qomGet(source.connection(), '/machine', 'aux-ram-share') : undefined,
-    method === 'cpr-exec' ? queryNetdevs(source.connection()) : undefined,
-    mappings(source),
-    oneSided ? undefined : mappings(target),
-    method === 'postcopy' ? mayHandleFaults(target, procRoot) : undefined,
-    transport === 'tcp' && !oneSided ? isPortTaken(request, target, procRoot) : undefined,
-    method === 'cpr-transfer' ? readCprSocket(options.cprSocket, procRoot) : undefined,
-    oneSided && options.file !== undefined
-      ? readFileFacts(options.file.path, source, procRoot)
-      : undefined,
-    readProgram(options.execCommand?.[0], source, procRoot),
-    method === 'cpr-exec' ? readExecFacts(source, options) : undefined,
-  ]);
+  const [aux, sourceMappings, targetMappings, userfaultfd, portTaken, socket, file, exec] =
+    await Promise.all([
+      live ? qomGet(source.connection(), '/machine', 'aux-ram-share') : undefined,
+      mappings(source),
+      oneSided ? undefined : mappings(target),
+      method === 'postcopy' ? mayHandleFaults(target, procRoot) : undefined,
+      transport === 'tcp' && !oneSided ? isPortTaken(request, target, procRoot) : undefined,
+      method === 'cpr-transfer' ? readCprSocket(options.cprSocket, procRoot) : undefined,
+      oneSided && options.file !== undefined
+        ? readFileFacts(options.file.path, source, procRoot)
+        : undefined,
+      method === 'cpr-exec' ? readExecFacts(source, options) : undefined,
+    ]);
   return {
     auxRamShare: typeof aux === 'boolean' ? aux : undefined,
-    netdevs: netdevs && [...netdevs.values()],
     sourceMappings,
     targetMappings,
     userfaultfd,
     portTaken,
     cprSocket: socket,
     file,
-    program,
     exec,
   };
 }
@@ -248,21 +230,4 @@ async function beginsAsMigration(file: string): Promise<boolean | undefined> {
   } finally {
     await handle.close();
   }
-}
-
-async function readProgram(
-  program: string | undefined,
-  { snapshot }: MachineHandle,
-  procRoot: string,
-): Promise<MethodFacts['program']> {
-  if (program === undefined || !path.isAbsolute(program)) return undefined;
-  const found = await stat(program).catch(() => undefined);
-  if (found === undefined) return 'missing';
-  if (!found.isFile()) return 'not-executable';
-  const who = await credentialsOf(snapshot.process, procRoot);
-  const may =
-    who === undefined
-      ? await mayWe(program, constants.X_OK)
-      : await mayAccessPath(program, who, constants.X_OK);
-  return may === false ? 'not-executable' : 'executable';
 }

@@ -71,9 +71,7 @@ export type ObstacleId =
   | 'cpr-main-fd'
   | 'exec-command'
   | 'exec-command-differs'
-  | 'exec-device-missing'
   | 'exec-tap'
-  | 'exec-fdset'
   | 'exec-unknown'
   // Files.
   | 'file-path'
