@@ -1,21 +1,6 @@
 import assert from 'node:assert/strict';
-import { runLiveUpdate, type LiveUpdateCase, type LiveUpdateView } from '../support/runLiveUpdate';
-
-/** The guest runs in one QEMU, with its memory and its network; nothing else is there. */
-function settled(view: LiveUpdateView): void {
-  const told = `${view.stdout}${view.stderr}${view.resumed?.text ?? ''}`;
-  assert.equal(view.status, 'running', told);
-  assert.ok(view.beats, 'the guest does not beat any more');
-  assert.equal(view.memory.errors, 0, 'the guest found strange memory');
-  assert.equal(view.qemus.length, 1, `QEMUs left: ${JSON.stringify(view.qemus)}\n${told}`);
-  assert.ok((view.qemus[0]?.taps ?? 0) > 0, 'it does not have the TAP');
-  assert.ok(view.answersAtOldPath, 'nobody answers at the old path');
-  assert.equal(view.helpers, 0, 'a helper is left');
-  assert.deepEqual(view.locks, [], told);
-  assert.deepEqual(view.lostFiles, [], told);
-  assert.ok(view.network.lost <= 10, JSON.stringify(view.network));
-  assert.ok(view.network.longestGapMs < 1000, JSON.stringify(view.network));
-}
+import { assertNetworkHeld, assertSettled } from '../support/liveUpdateJudge';
+import { runLiveUpdate, type LiveUpdateCase } from '../support/runLiveUpdate';
 
 interface Way extends LiveUpdateCase {
   readonly title: string;
@@ -63,7 +48,8 @@ describe('the network of a guest through a live update', () => {
         `      lost ${network.lost} of ${network.sent}, longest gap ${network.longestGapMs.toFixed(0)} ms\n`,
       );
       assert.equal(view.exitCode, 0, `${view.stdout}${view.stderr}`);
-      settled(view);
+      assertSettled(view);
+      assertNetworkHeld(view);
       assert.equal(view.version, wanted.to);
       assert.equal(view.qemus[0]?.pid === view.sourcePid, wanted.method === 'cpr-exec');
     });

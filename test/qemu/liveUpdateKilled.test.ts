@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict';
+import { liveUpdateKills } from '../support/liveUpdateKills';
+import { assertAtHome } from '../support/liveUpdateJudge';
+import { runLiveUpdate } from '../support/runLiveUpdate';
+
+/** A few of them; `npm run matrix -- --method live-update` tries all. */
+const sample: readonly string[] = [
+  'program launch',
+  'program run',
+  'program quit-source',
+  'target launched',
+  'helper launched',
+  'program move',
+];
+
+describe('a live update in which something is killed', () => {
+  for (const title of sample) {
+    it(`keeps the guest running: ${title}`, async () => {
+      const kill = liveUpdateKills.find((one) => one.title === title);
+      assert.ok(kill !== undefined);
+      const view = await runLiveUpdate({ ...kill, from: '11.1', to: '11.1' });
+      assert.match(view.stderr, /struck/, 'nothing was killed');
+      assertAtHome(view, kill);
+    });
+  }
+});
