@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../../scripts/lib/paths';
@@ -7,7 +6,6 @@ import { temporaryDirectory } from '../../scripts/lib/processes';
 import {
   provisionQemu,
   startQemu,
-  type QemuBuild,
   type QemuOptions,
   type QemuProcess,
   type QemuVersionName,
@@ -15,7 +13,7 @@ import {
 import { locateHelper, type HelperLocation } from '../../src/fdpass/locate';
 import type { UpdateHost } from '../../src/migration/liveUpdate/host';
 import { localHost } from '../../src/migration/liveUpdate/localHost';
-import type { LiveUpdatePlan, PathMove } from '../../src/migration/liveUpdate/types';
+import type { LiveUpdatePlan } from '../../src/migration/liveUpdate/types';
 import { LiveUpdates, type LiveUpdate } from '../../src/migration/liveUpdate/updates';
 import type { JournalFiles } from '../../src/migration/run/journal/files';
 import { Journals } from '../../src/migration/run/journal/journals';
@@ -24,80 +22,7 @@ import { devicePermissions } from '../../src/migration/settings/backendTransfer'
 import { isAlive, readProcess } from '../../src/vm/process';
 import { MachineRegistry } from '../../src/vm/registry';
 import type { MachineHandle, QemuProcess as ProcessFacts } from '../../src/vm/types';
-
-/** What one plan is made of, by hand; `planLiveUpdate` makes them of a machine. */
-export interface HandmadePlan {
-  readonly source: ProcessFacts;
-  readonly socket: string;
-  readonly target: QemuBuild;
-  readonly method: 'plain' | 'cpr-transfer';
-  readonly targetVersion?: string | undefined;
-  readonly patch?: Partial<LiveUpdatePlan>;
-  /** Added to the new QEMU's arguments. */
-  readonly extraArgs?: readonly string[];
-}
-
-/** The plan of a live update of a QEMU of `startQemu`, without any network. */
-export function handmadePlan(wishes: HandmadePlan): LiveUpdatePlan {
-  const { source, socket, target, method, patch = {} } = wishes;
-  const mark = randomBytes(3).toString('hex');
-  const own = (path: string): string => `${path}.${mark}`;
-  const moves: PathMove[] = [];
-  const args = source.args.slice(1).map((argument, index, all) => {
-    const option = all[index - 1];
-    const from = /^(?:unix|file):([^,]+)/.exec(argument)?.[1];
-    if (from !== undefined && (option === '-qmp' || option === '-serial')) {
-      const what = option === '-qmp' ? 'QMP socket' : 'serial console';
-      moves.push({ what, from: own(from), to: from });
-      return argument.replace(from, own(from));
-    }
-    // Data that belongs to one build.
-    if (option === '-L') return target.prefixArgs[index] ?? argument;
-    return argument;
-  });
-  const cprSocket = method === 'cpr-transfer' ? own(`${socket}.cpr`) : undefined;
-  const incoming = ['-incoming', 'defer'];
-  if (cprSocket !== undefined) {
-    const addr = { transport: 'socket', type: 'unix', path: cprSocket };
-    incoming.push('-incoming', JSON.stringify({ 'channel-type': 'cpr', addr }));
-  }
-  const program = target.binary;
-  return {
-    request: { machine: socket, program, method: 'auto' },
-    label: 'web',
-    sourceVersion: '',
-    targetVersion: wishes.targetVersion ?? target.version,
-    method,
-    why: '',
-    methods: [],
-    run: {
-      method: method === 'plain' ? 'precopy' : 'cpr-transfer',
-      transport: method === 'plain' ? 'fd' : 'unix',
-      backendTransfer: 'as-is',
-      ...(method === 'plain' && { maxBandwidthBytesPerSecond: 0n }),
-      ...(cprSocket !== undefined && { options: { cprSocket } }),
-    },
-    sourceArgs: source.args.slice(1),
-    start: {
-      program,
-      args: [...args, ...incoming, ...(wishes.extraArgs ?? [])],
-      like: source,
-      adopt: [],
-      qmpSocket: own(socket),
-      logFile: own(`${socket}.log`),
-      cprSocket,
-    },
-    changes: [],
-    hotAdd: [],
-    moves,
-    pidFile: undefined,
-    late: [],
-    steps: [],
-    findings: [],
-    ledger: [],
-    ...patch,
-  };
-}
+import { handmadePlan, type HandmadePlan } from './handmadePlan';
 
 export const builtHelper = (): Promise<HelperLocation> =>
   locateHelper({

@@ -1,14 +1,19 @@
+import { localHost } from '../../migration/liveUpdate/localHost';
+import { LiveUpdates } from '../../migration/liveUpdate/updates';
 import { isOneSided, methodOf } from '../../migration/methods/names';
 import type { ListedRun } from '../../migration/run/journal/journals';
 import type { JournalState } from '../../migration/run/journal/state';
+import { isRunOf } from '../../migration/run/journal/updateState';
 import { forgottenOutcome } from '../../migration/run/recover';
 import type { Run } from '../../migration/run/runs';
 import { ExitCode, exitCodeOfOutcome, UsageError } from '../exitCodes';
 import { outcomeDocument, outcomeLines } from '../outcomeText';
+import { Interrupts } from '../interrupts';
 import { failureResult, type CommandResult } from '../result';
-import type { Session } from '../session';
+import { clock, type Session } from '../session';
 import { oneLine, table } from '../text';
-import { Watch, type WatchOptions } from './watch';
+import { updateDocument, updateExitCode, updateLines } from '../updateText';
+import { helperFinder, openRuns, Watch, type WatchOptions } from './watch';
 
 /** The runs that were written down, the newest first. */
 export async function runs(
@@ -100,7 +105,11 @@ export async function resume(session: Session, options: ResumeOptions): Promise<
   if (all === (run !== undefined)) throw new UsageError('Name one RUN, or say --all.');
   if (run !== undefined && forget) return forgetOne(session, run);
   if (forget) throw new UsageError('--forget needs the name of one RUN.');
-  if (run !== undefined) return takeUp(session, options, run);
+  if (run !== undefined) {
+    return (await isUpdate(session, run))
+      ? takeUpUpdate(session, options, run)
+      : takeUp(session, options, run);
+  }
   return resumeAll(session, options);
 }
 
@@ -109,10 +118,20 @@ async function resumeAll(session: Session, options: ResumeOptions): Promise<Comm
   for (const { path, reason } of damaged) {
     session.terminal.note(`A damaged journal was set aside: ${path} (${reason})`);
   }
+  const { updates } = await session.journals.listUpdates();
+  const openUpdates = updates.filter(({ state }) => !state.ended);
   const unfinished = listed.filter(({ state }) => !state.ended);
-  const left = unfinished.filter(({ drivenBy }) => drivenBy === undefined);
   const driven = unfinished.filter(({ drivenBy }) => drivenBy !== undefined).reverse();
   const results: CommandResult[] = [];
+  for (const { id, drivenBy } of openUpdates.toReversed()) {
+    if (drivenBy !== undefined) continue;
+    results.push(await takeUpUpdate(session, options, id).catch(failureResult));
+  }
+  // The run of an update is taken up with it.
+  const left = unfinished.filter(
+    ({ state, drivenBy }) =>
+      drivenBy === undefined && !openUpdates.some((update) => isRunOf(update.state, state)),
+  );
   for (const { id } of left.reverse()) {
     // One that another program has just taken up must not keep us from the others.
     results.push(await takeUp(session, options, id).catch(failureResult));
@@ -129,7 +148,9 @@ async function resumeAll(session: Session, options: ResumeOptions): Promise<Comm
     lines: [
       ...results.flatMap(({ lines }, index) => [...(index === 0 ? [] : ['']), ...lines]),
       ...driven.map((run) => `${run.id} (${machinesOf(run.state)}) is ${endOf(run)}.`),
-      ...(unfinished.length === 0 ? ['No migration is unfinished.'] : []),
+      ...(unfinished.length === 0 && openUpdates.length === 0
+        ? ['No migration is unfinished.']
+        : []),
     ],
     document: {
       runs: results.map(({ exitCode, document }) => ({ exitCode, ...document })),
@@ -138,7 +159,47 @@ async function resumeAll(session: Session, options: ResumeOptions): Promise<Comm
   };
 }
 
+async function isUpdate(session: Session, id: string): Promise<boolean> {
+  const { updates } = await session.journals.listUpdates();
+  return updates.some((update) => update.id === id || (id !== '' && update.id.endsWith(id)));
+}
+
+/** One live update that is taken up and watched to its end. */
+async function takeUpUpdate(
+  session: Session,
+  options: ResumeOptions,
+  journalId: string,
+): Promise<CommandResult> {
+  const runs = openRuns(session, options);
+  const { registry, journals, terminal } = session;
+  const updates = new LiveUpdates({
+    ...{ registry, runs, journals },
+    host: localHost(helperFinder(options)),
+    log: (line) => {
+      if (options.verbose) terminal.note(`${clock()} ${line}`);
+    },
+  });
+  const update = await updates.recover(journalId, (socket) => registry.attach(socket));
+  const interrupts = new Interrupts(options.signals, () => update.cancel());
+  try {
+    const outcome = await update.outcome;
+    const { record } = update;
+    return {
+      exitCode: updateExitCode(outcome),
+      lines: updateLines(record, outcome),
+      document: updateDocument(record),
+    };
+  } finally {
+    interrupts.dispose();
+    updates.dispose();
+    runs.dispose();
+  }
+}
+
 async function forgetOne(session: Session, run: string): Promise<CommandResult> {
+  if (await isUpdate(session, run)) {
+    throw new UsageError('A live update cannot be forgotten: take it up, which looks again.');
+  }
   const outcome = await session.journals.forget(run, forgottenOutcome);
   return {
     exitCode: ExitCode.ok,

@@ -14,7 +14,14 @@ import type { Run } from '../run/runs';
 import type { TargetDevices } from '../run/runContext';
 import type { MigrationRequest, RunOutcome } from '../run/types';
 import type { RunParts } from '../run/runContext';
-import type { StartedQemu, UpdateHost, UpdatePatience, UpdateRegistry, WatchedTaps } from './host';
+import type {
+  LedgerAfter,
+  StartedQemu,
+  UpdateHost,
+  UpdatePatience,
+  UpdateRegistry,
+  WatchedTaps,
+} from './host';
 import { journalPlan } from './journalledPlan';
 import { Stopwatch } from './measure';
 import { fileAt } from './names';
@@ -107,6 +114,7 @@ class Course {
   private taps: WatchedTaps | undefined;
   private started: StartedQemu | undefined;
   private target: MachineHandle | undefined;
+  private ledger: LedgerAfter | undefined;
 
   constructor(context: UpdateContext, parts: CourseParts) {
     this.context = context;
@@ -115,7 +123,8 @@ class Course {
   }
 
   async carryOut(): Promise<CourseEnd> {
-    const { plan, log } = this.context;
+    const { plan, log, host } = this.context;
+    this.ledger = await host.ledger(plan, this.parts.process).catch(() => undefined);
     let run: RunOutcome | undefined;
     try {
       if (plan.method !== 'cpr-exec') await this.start();
@@ -251,7 +260,7 @@ class Course {
 
   private async settle(run: RunOutcome): Promise<CourseEnd> {
     const { context, parts, stopwatch } = this;
-    const { plan, source, registry, patience, log, host, report } = context;
+    const { plan, source, registry, patience, log, report } = context;
     report({ phase: 'settle', step: 'Ending the old QEMU.' });
     const pid = this.started?.process ?? parts.process;
     const target = this.target ?? source;
@@ -270,7 +279,7 @@ class Course {
           });
     await this.taps?.release();
     const leftovers = settled?.leftovers ?? [];
-    const ledger = await host.ledger(plan, pid).catch(() => undefined);
+    const ledger = await this.ledger?.(pid).catch(() => undefined);
     const version = (registry.get(source.id) ?? target).snapshot.facts?.version;
     const now = version === undefined ? '' : ` ${version.major}.${version.minor}.${version.micro}`;
     const log_ = this.started === undefined ? [] : [`It writes to ${plan.start.logFile}.`];

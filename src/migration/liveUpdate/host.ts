@@ -47,9 +47,14 @@ export interface UpdateHost {
     taps: readonly AdoptedDescriptor[],
     signal: AbortSignal,
   ): Promise<WatchedTaps>;
-  /** What the target has of the source's descriptors; `undefined`: it may not be looked at. */
-  ledger(plan: LiveUpdatePlan, target: QemuProcess): Promise<readonly LedgerRow[] | undefined>;
+  /** Looks at the source's descriptors, to be compared with the target's when it has the guest. */
+  ledger(plan: LiveUpdatePlan, source: QemuProcess): Promise<LedgerAfter>;
 }
+
+/** What the target has of the source's descriptors; `undefined`: it may not be looked at. */
+export type LedgerAfter = (
+  target: Pick<QemuProcess, 'pid'>,
+) => Promise<readonly LedgerRow[] | undefined>;
 
 /** The list of machines, as far as a live update uses it; see `MachineRegistry`. */
 export interface UpdateRegistry {

@@ -1,7 +1,9 @@
 import type { HelperLocation } from '../../fdpass/locate';
+import { readDescriptors } from '../../vm/descriptors';
 import { launchLike } from '../../vm/launch';
 import { HelperMissingError } from '../methods/descriptorPair';
 import type { UpdateHost } from './host';
+import { ledgerAfter } from './ledger';
 import { watchTaps } from './watchTaps';
 
 /** This host, by the helper program. */
@@ -26,6 +28,13 @@ export function localHost(locateHelper: () => Promise<HelperLocation>): UpdateHo
       return { process, missing, stderr: () => stderr.lines() };
     },
     watchTaps: async (source, taps, signal) => watchTaps(await helper(), source, taps, signal),
-    ledger: () => Promise.resolve(undefined),
+    ledger: async ({ ledger }, source) => {
+      const before = await readDescriptors(source.pid);
+      return async ({ pid }) => {
+        const after = await readDescriptors(pid);
+        if (before === undefined || after === undefined) return undefined;
+        return ledgerAfter(ledger, before, after);
+      };
+    },
   };
 }

@@ -3,14 +3,9 @@ import type { MachineHandle, QemuProcess } from '../../vm/types';
 import { AbsentMachine } from '../run/journal/absentMachine';
 import type { ProcessIdentity } from '../run/journal/entries';
 import type { Holding, Journals, ListedRun, UpdateClaim } from '../run/journal/journals';
-import {
-  identifyMachine,
-  identityOf,
-  isSameIdentity,
-  isStillThere,
-} from '../run/journal/processes';
+import { identityOf, isSameIdentity, isStillThere, keyOfProcess } from '../run/journal/processes';
 import type { UpdateJournal } from '../run/journal/updateJournal';
-import type { UpdateState } from '../run/journal/updateState';
+import { isRunOf, type UpdateState } from '../run/journal/updateState';
 import { Side } from '../run/look';
 import type { Attach, Run } from '../run/runs';
 import type { RunOutcome, RunProgress } from '../run/types';
@@ -77,6 +72,7 @@ async function recover(recovery: UpdateRecovery): Promise<Ended> {
   const { machine, plan } = state.begin;
   report({ step: 'Looking for both QEMUs.' });
   const targetProcess = await findTarget(state);
+  await claimTarget(recovery, targetProcess);
   const sourceProcess = machine.process;
   const sourceThere = sourceProcess !== undefined && (await isStillThere(sourceProcess));
   const run = plan.method === 'cpr-exec' ? undefined : await endRun(recovery, targetProcess);
@@ -129,7 +125,6 @@ async function endRun(
   const listed = await findRun(journals, state);
   if (listed === undefined) return undefined;
   if (listed.state.ended) return listed.state.outcome;
-  if (targetProcess !== undefined) await claimTarget(recovery, targetProcess);
   report({ phase: 'run', step: 'Taking up the migration.' });
   const { plan } = state.begin;
   const reach: Attach = (socket) =>
@@ -152,21 +147,22 @@ async function endRun(
 }
 
 /** By its name, else by its machine: the name may not have been written down any more. */
-async function findRun(
-  journals: Journals,
-  { runId, begin, startedAt }: UpdateState,
-): Promise<ListedRun | undefined> {
+async function findRun(journals: Journals, update: UpdateState): Promise<ListedRun | undefined> {
   const { runs } = await journals.list();
+  const { runId } = update;
   return runs.find(({ id, state }) =>
-    runId === undefined
-      ? state.begin.source.key === begin.machine.key && state.startedAt >= startedAt
-      : id === runId,
+    runId === undefined ? isRunOf(update, state) : id === runId,
   );
 }
 
-async function claimTarget({ add }: UpdateRecovery, process: QemuProcess): Promise<void> {
-  const snapshot = { process, socketPath: '', label: '', facts: undefined };
-  await add(await identifyMachine(snapshot));
+/** Also of one that is gone: the lock of the program that died is taken away with ours. */
+async function claimTarget(
+  { add, state }: UpdateRecovery,
+  process: QemuProcess | undefined,
+): Promise<void> {
+  const identity = state.target ?? (process && (await identityOf(process)));
+  if (identity === undefined) return;
+  await add({ key: keyOfProcess(identity), label: state.begin.plan.label });
 }
 
 /** The target under its own path, or under the old one if that was moved already. */

@@ -83,7 +83,7 @@ export interface UpdateClaim {
     beginning: Omit<UpdateBeginning, 'kind' | 'update' | 'driver' | 'machine'>,
   ): Promise<UpdateJournal>;
   /** Takes the new QEMU as well. @throws {MachineDrivenError} */
-  add(target: MachineIdentity): Promise<void>;
+  add(target: Lockable): Promise<void>;
   /** Not needed after `begin`: the end of the journal releases too. */
   release(): Promise<void>;
 }

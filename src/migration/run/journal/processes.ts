@@ -76,6 +76,11 @@ export async function identifyMachine(snapshot: Known): Promise<MachineIdentity>
   };
 }
 
+/** The key of a machine whose QEMU is that process. */
+export function keyOfProcess({ pid, startTicks, boot }: ProcessIdentity): string {
+  return `pid-${pid}-${startTicks}-${boot.slice(0, 8)}`;
+}
+
 function keyOf(
   { socketPath, process: qemu }: Known,
   identity: ProcessIdentity | undefined,
@@ -85,8 +90,7 @@ function keyOf(
   const isQemu = names.some((name) => /qemu|kvm/.test(path.basename(name ?? '')));
   // What forwards sockets, such as SSH, may listen for many QEMUs.
   if (identity !== undefined && isQemu) {
-    const { pid, startTicks, boot } = identity;
-    return `pid-${pid}-${startTicks}-${boot.slice(0, 8)}`;
+    return keyOfProcess(identity);
   }
   return `socket-${createHash('sha256').update(`${onHost}\n${socketPath}`).digest('hex').slice(0, 24)}`;
 }

@@ -1,4 +1,5 @@
 import type { Driver, ProcessIdentity } from './entries';
+import type { JournalState } from './state';
 import type { JournalledUpdateEnd, StampedUpdateEntry, UpdateEntry } from './updateEntries';
 
 export type UpdateBeginning = Extract<UpdateEntry, { kind: 'begin' }>;
@@ -26,6 +27,15 @@ export interface UpdateState {
   readonly left: boolean;
   readonly outcome: JournalledUpdateEnd | undefined;
   readonly ended: boolean;
+}
+
+/** Whether a run is, or may be, the one of an update. */
+export function isRunOf(
+  update: UpdateState,
+  run: Pick<JournalState, 'begin' | 'startedAt'>,
+): boolean {
+  const isSame = run.begin.source.key === update.begin.machine.key;
+  return isSame && update.runAnnounced && run.startedAt >= update.startedAt;
 }
 
 type Mutable = { -readonly [K in keyof UpdateState]: UpdateState[K] };
