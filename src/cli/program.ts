@@ -3,7 +3,7 @@ import { version } from '../../package.json';
 import { stateDirectory } from '../migration/run/journal/files';
 import { sentence } from '../migration/view/sentence';
 import { ExitCode, UsageError } from './exitCodes';
-import type { Kit, Perform, Surroundings } from './groups/group';
+import { helperPlace, type Kit, type Perform, type Surroundings } from './groups/group';
 import { addGuestCommands } from './groups/guests';
 import { addMachineCommands } from './groups/machines';
 import { addMigrationCommands } from './groups/migrations';
@@ -39,6 +39,7 @@ async function dispatch(
       ...{ cwd, signals, terminal, verbose, autoReconnect },
       stateDirectory: stateDirectory(around.env),
       journalFiles: around.journalFiles,
+      helper: helperPlace(options.helper, around),
     });
     let result: CommandResult;
     let failed = false;

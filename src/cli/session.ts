@@ -1,4 +1,6 @@
 import { resolve } from 'node:path';
+import { helperFinder } from '../fdpass/finder';
+import { locateHelper } from '../fdpass/locate';
 import type { JournalFiles } from '../migration/run/journal/files';
 import { Journals } from '../migration/run/journal/journals';
 import { devicePermissions } from '../migration/settings/backendTransfer';
@@ -22,6 +24,8 @@ export interface SessionOptions {
   /** Where runs are written down. */
   readonly stateDirectory: string;
   readonly journalFiles?: JournalFiles | undefined;
+  /** Where the helper is; it tells the process behind a socket that was renamed. */
+  readonly helper: { readonly configuredPath?: string; readonly bundledDirectory: string };
 }
 
 /** The machines of one call of the program: nothing is remembered. */
@@ -46,6 +50,9 @@ export class Session {
     this.registry = new MachineRegistry({
       devicePermissions,
       store: noStore,
+      findHelper: helperFinder(() =>
+        locateHelper({ ...options.helper, platform: process.platform, arch: process.arch }),
+      ),
       autoReconnect: options.autoReconnect,
       ...(options.verbose
         ? {

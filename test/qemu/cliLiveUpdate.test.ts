@@ -193,6 +193,7 @@ describe('live updates of real QEMUs from the command line', function () {
     );
     assert.equal(await two.guestStatus(), 'running');
     const all = documentOf(await run('live-update', ...both, '--canary-limit', '60s'));
+    assert.ok('machines' in all, JSON.stringify(all));
     (all['machines'] as Record<string, unknown>[]).forEach(ended);
     assert.equal(all.exitCode, 0, JSON.stringify(all));
     assert.equal(await statusOf(one.qmpSocket), 'running');

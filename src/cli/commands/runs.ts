@@ -1,7 +1,7 @@
 import { localHost } from '../../migration/liveUpdate/localHost';
 import { LiveUpdates } from '../../migration/liveUpdate/updates';
 import { isOneSided, methodOf } from '../../migration/methods/names';
-import type { ListedRun } from '../../migration/run/journal/journals';
+import type { ListedRun, ListedUpdate } from '../../migration/run/journal/journals';
 import type { JournalState } from '../../migration/run/journal/state';
 import { isRunOf } from '../../migration/run/journal/updateState';
 import { forgottenOutcome } from '../../migration/run/recover';
@@ -25,27 +25,73 @@ export async function runs(
   for (const { path, reason } of damaged) {
     session.terminal.note(`A damaged journal was set aside: ${path} (${reason})`);
   }
+  const { updates: allUpdates, damaged: damagedUpdates } = await session.journals.listUpdates();
+  const updates = allUpdates.filter(({ state }) => !unfinished || !state.ended);
+  for (const { path, reason } of damagedUpdates) {
+    session.terminal.note(`A damaged journal was set aside: ${path} (${reason})`);
+  }
+  const updateRows = updates.map(({ id, state, drivenBy }) => {
+    const { plan, machine } = state.begin;
+    const end = endOf({ state, drivenBy });
+    return [id, timeText(state.startedAt), `live update, ${plan.method}`, machine.label, end];
+  });
   const rows = listed.map((run) => {
     const { begin, startedAt } = run.state;
-    const when = new Date(startedAt).toISOString().slice(0, 19).replace('T', ' ');
-    return [run.id, when, methodOf(begin.request), machinesOf(run.state), endOf(run)];
+    return [
+      run.id,
+      timeText(startedAt),
+      methodOf(begin.request),
+      machinesOf(run.state),
+      endOf(run),
+    ];
   });
   const forced = listed.flatMap(({ id, state }) => {
     const { force } = state.begin.request;
     return force === undefined ? [] : [`${id} was forced: ${oneLine(force.reason)}`];
   });
-  const waiting = listed.some(({ state, drivenBy }) => !state.ended && drivenBy === undefined);
+  const waiting = [...listed, ...updates].some(
+    ({ state, drivenBy }) => !state.ended && drivenBy === undefined,
+  );
+  const allRows = [...rows, ...updateRows].sort((a, b) => ((a[1] ?? '') < (b[1] ?? '') ? 1 : -1));
   return {
     exitCode: ExitCode.ok,
     lines:
-      rows.length === 0
+      allRows.length === 0
         ? [unfinished ? 'No migration is unfinished.' : 'No migration was written down yet.']
         : [
-            ...table([['RUN', 'BEGAN (UTC)', 'METHOD', 'MACHINES', 'END'], ...rows]),
+            ...table([['RUN', 'BEGAN (UTC)', 'METHOD', 'MACHINES', 'END'], ...allRows]),
             ...forced,
             ...(waiting ? ['To find out the end of one:  qemu-migration resume RUN'] : []),
           ],
-    document: { runs: listed.map(documentOf), damaged },
+    document: {
+      runs: listed.map(documentOf),
+      updates: updates.map(updateOf),
+      damaged: [...damaged, ...damagedUpdates],
+    },
+  };
+}
+
+function timeText(at: number): string {
+  return new Date(at).toISOString().slice(0, 19).replace('T', ' ');
+}
+
+function updateOf({ id, path, state, drivenBy }: ListedUpdate): Record<string, unknown> {
+  const { begin, startedAt, ended, outcome, left, incomplete, runId } = state;
+  return {
+    update: id,
+    journal: path,
+    startedAt: new Date(startedAt).toISOString(),
+    machine: { socket: begin.machine.socket, name: begin.machine.label },
+    method: begin.plan.method,
+    program: begin.plan.program,
+    run: runId,
+    finished: ended,
+    outcome: outcome?.kind,
+    headline: outcome?.headline,
+    leftovers: outcome?.leftovers,
+    stoppedWatching: left,
+    incomplete,
+    drivenBy: drivenBy === undefined ? undefined : { pid: drivenBy.pid, program: drivenBy.program },
   };
 }
 
@@ -63,7 +109,16 @@ function fileOf({ begin, channel }: JournalState): string | undefined {
   return channel?.transport === 'file' ? channel.path : begin.request.options?.file?.path;
 }
 
-function endOf({ state, drivenBy }: ListedRun): string {
+function endOf({
+  state,
+  drivenBy,
+}: {
+  readonly state: {
+    readonly ended: boolean;
+    readonly outcome?: { readonly kind: string } | undefined;
+  };
+  readonly drivenBy?: ListedRun['drivenBy'];
+}): string {
   if (state.ended) return state.outcome?.kind ?? 'ended';
   if (drivenBy !== undefined) {
     return `under way, driven by ${drivenBy.program} (pid ${drivenBy.pid})`;

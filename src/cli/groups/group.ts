@@ -28,6 +28,8 @@ export interface Surroundings {
 export interface CommonOptions {
   readonly json?: true;
   readonly verbose?: true;
+  /** Of commands that have it. */
+  readonly helper?: string;
 }
 
 /** Opens a session, does the work, prints what came of it. */
