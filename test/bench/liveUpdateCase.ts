@@ -5,8 +5,9 @@ import { root } from '../../scripts/lib/paths';
 import { temporaryDirectory } from '../../scripts/lib/processes';
 import { provisionQemu } from '../../scripts/lib/qemu';
 import { runCliProcess } from '../support/cliProcess';
-import { makeTap, pidsOf, startLinux, type MemoryPlace } from '../support/liveUpdateLinux';
+import { makeTap, startLinux, type MemoryPlace } from '../support/liveUpdateLinux';
 import { watchNetwork } from '../support/liveUpdateWatch';
+import { pidsOf } from '../support/pidsOf';
 import { updateByScript, type ScriptTimes, type ScriptedMethod } from './liveUpdateScript';
 
 export interface BenchedUpdate extends ScriptTimes {

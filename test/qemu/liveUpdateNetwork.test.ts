@@ -34,8 +34,8 @@ const ways: readonly Way[] = [
     ...{ from: '11.1', to: '11.1', method: 'cpr-transfer', memory: 'memfd' },
   },
   {
-    title: '11.1 by cpr-exec',
-    ...{ from: '11.1', to: '11.1', method: 'cpr-exec', memory: 'memfd' },
+    title: '11.1 by cpr-exec, once its TAP is an open descriptor',
+    ...{ from: '11.1', to: '11.1', method: 'cpr-exec', memory: 'memfd', first: 'tap-adoption' },
   },
 ];
 

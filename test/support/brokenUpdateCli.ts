@@ -3,9 +3,10 @@
  * SIGKILL. KILL: `before` or `synced`; KILL_AT: a regular expression for the entry's line; VICTIM: `program`
  * (this one), `source` (pid SOURCE_PID), `target`, `helper`. Alone in a PID namespace: the rest is found by name.
  */
+import { writeSync } from 'node:fs';
 import { runCli } from '../../src/cli/program';
 import { realFiles, type JournalFiles } from '../../src/migration/run/journal/files';
-import { pidsOf } from './liveUpdateLinux';
+import { pidsOf } from './pidsOf';
 
 const { KILL: when, KILL_AT: at = '^$', VICTIM: victim, SOURCE_PID: source } = process.env;
 const pattern = new RegExp(at);
@@ -31,7 +32,8 @@ async function strike(): Promise<void> {
   if (done) return;
   done = true;
   const pids = victims();
-  process.stderr.write(`struck ${victim ?? ''} ${pids.join(' ')}\n`);
+  // At once: a pipe's buffer dies with its writer.
+  writeSync(2, `struck ${victim ?? ''} ${pids.join(' ')}\n`);
   for (const pid of pids) process.kill(pid, 'SIGKILL');
   if (pids.includes(process.pid)) await new Promise(() => undefined);
 }

@@ -10,8 +10,9 @@ import { Probe } from '../../scripts/lib/probe';
 import { temporaryDirectory } from '../../scripts/lib/processes';
 import { provisionQemu } from '../../scripts/lib/qemu';
 import { runCliProcess, type CliEnd } from './cliProcess';
-import { makeTap, pidsOf, startLinux, tapsOf } from './liveUpdateLinux';
+import { makeTap, startLinux, tapsOf } from './liveUpdateLinux';
 import { watchNetwork } from './liveUpdateWatch';
+import { pidsOf } from './pidsOf';
 import type { LiveUpdateCase, LiveUpdateView } from './runLiveUpdate';
 
 const qemu = /\/qemu-system-x86_64$/;
@@ -28,7 +29,6 @@ async function main(wanted: LiveUpdateCase): Promise<LiveUpdateView> {
   await watch.nextBeat(60_000);
   // The driver's first seconds are not what is measured.
   await sleep(2000);
-  const filesBefore = files(directory);
   const { kill } = wanted;
   const env = {
     QEMU_MIGRATION_STATE: state,
@@ -39,11 +39,19 @@ async function main(wanted: LiveUpdateCase): Promise<LiveUpdateView> {
   };
   const entry = kill === undefined ? 'src/cli/main.ts' : 'test/support/brokenUpdateCli.ts';
   const cli = (...args: string[]): Promise<CliEnd> => runCliProcess(args, { env, entry });
+  const update = (method: string): Promise<CliEnd> =>
+    cli(
+      ...['live-update', source.qmp, '--qemu', to.binary, '--method', method, '--json'],
+      ...(wanted.more ?? []),
+    );
+  if (wanted.first !== undefined) {
+    const { code, stdout, stderr } = await update(wanted.first);
+    if (code !== 0) throw new Error(`The first update ended with ${code}: ${stdout}${stderr}`);
+  }
+  const [sourcePid = 0] = pidsOf(qemu);
+  const filesBefore = files(directory);
   const startedAt = Date.now();
-  const end = await cli(
-    ...['live-update', source.qmp, '--qemu', to.binary, '--method', wanted.method, '--json'],
-    ...(wanted.more ?? []),
-  );
+  const end = await update(wanted.method);
   // Who takes it up is not killed again.
   const resumed =
     kill === undefined
@@ -66,6 +74,9 @@ async function main(wanted: LiveUpdateCase): Promise<LiveUpdateView> {
     .execute('query-name')
     .then(() => true)
     .catch(() => false);
+  // A guard whose program died stays for ten seconds, to put things back.
+  const helper = /\/fdpass$/;
+  for (let waits = 0; waits < 30 && pidsOf(helper).length > 0; waits++) await sleep(500);
   const filesAfter = files(directory);
   const view: LiveUpdateView = {
     exitCode: end.code,
@@ -76,9 +87,9 @@ async function main(wanted: LiveUpdateCase): Promise<LiveUpdateView> {
     network,
     beats: beat !== undefined,
     memory: watch.memory(),
-    sourcePid: source.owned.pid,
+    sourcePid,
     qemus: pids.map((pid) => ({ pid, taps: tapsOf(pid) })),
-    helpers: pidsOf(/\/fdpass$/).length,
+    helpers: pidsOf(helper).length,
     status,
     version: versionText(version),
     answersAtOldPath: answers,

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { linuxAddresses, provisionLinuxGuest } from '../../scripts/lib/linuxGuest';
 import { spawnOwned, type OwnedProcess } from '../../scripts/lib/processes';
@@ -73,20 +73,6 @@ export async function startLinux(options: LinuxOptions): Promise<LinuxQemu> {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   return { owned, qmp, probe, args };
-}
-
-/** Pids of the programs of that name in the PID namespace of this process. */
-export function pidsOf(program: RegExp): readonly number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
-      try {
-        return program.test(readlinkSync(`/proc/${pid}/exe`));
-      } catch {
-        return false;
-      }
-    })
-    .map(Number);
 }
 
 /** How many descriptors of `tap0` the process has. */

@@ -14,6 +14,8 @@ export interface LiveUpdateCase {
   readonly memory?: MemoryPlace;
   readonly nic?: LinuxOptions['nic'];
   readonly queues?: 1 | 2;
+  /** The guest is updated so once before, and what is measured begins after it. */
+  readonly first?: UpdateMethod;
   /** More arguments of the command line. */
   readonly more?: readonly string[];
   /** What is killed, when a journal entry is about to be written or on disk; see `brokenUpdateCli.ts`. */
