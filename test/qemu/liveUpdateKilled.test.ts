@@ -7,7 +7,6 @@ import { runLiveUpdate } from '../support/runLiveUpdate';
 const sample: readonly string[] = [
   'program launch',
   'program run',
-  'program quit-source',
   'target launched',
   'helper launched',
   'program move',
