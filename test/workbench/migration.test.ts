@@ -154,15 +154,17 @@ describe('questions before a migration', () => {
       .willPick('Pre-copy')
       .willPick(labelOf(bench, target.path))
       .willPick('With options...')
-      .willPickMany('Hold the switchover', 'Longest pause', 'Several channels')
+      .willPickMany('Hold the switchover', 'Guard of the', 'Longest pause', 'Several channels')
       .willType('much', '0.4 s')
       .willType('0', '8')
+      .willPick('Off')
       .willPick('UNIX socket')
       .willPick('Off for both')
       .willPick('Keep');
     const request = await ask(prompts, source.path);
     assert.deepEqual(request?.options, {
       holdSwitchover: true,
+      guardSwitchover: false,
       downtimeLimitMs: 400,
       multifdChannels: 8,
     });

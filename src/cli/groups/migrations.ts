@@ -112,9 +112,12 @@ function withMigrationOptions(command: Command): Command {
     .option('--hold-switchover', 'stand still before the switchover until "release" is typed')
     .option(
       '--guard-switchover',
-      'start the guest on the target only on proof; some ms of pause (default, except over fd)',
+      'start the guest on the target only on proof; some ms of pause (default, except over fd for precopy)',
     )
-    .option('--no-guard-switchover', 'let the target start by itself')
+    .option(
+      '--no-guard-switchover',
+      'let the target start by itself, though the channel may break then',
+    )
     .option('--cpr-socket <path>', 'cpr-transfer: the "cpr" channel of the target\'s command line')
     .option('--exec-command', 'cpr-exec: run what follows "--" (default: the running command line)')
     .option('--backend-transfer', 'turn backend transfer on, on both sides (default: as it is)')

@@ -42,7 +42,7 @@ export interface RunOptions {
   readonly holdSwitchover?: boolean;
   /**
    * Keep the target from starting by itself over the switchover, and continue it on proof: watertight
-   * when the channel breaks there, for some ms of pause. Absent: yes, except over a descriptor pair.
+   * when the channel breaks there, for some ms of pause. Absent: as `guardsSwitchover` says.
    */
   readonly guardSwitchover?: boolean;
   readonly tcp?: TcpOptions;

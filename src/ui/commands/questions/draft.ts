@@ -47,7 +47,7 @@ export function optionsOf({ method, transport, options }: Draft): RunOptions | u
     ...(isTwoSided({ method }) && holdSwitchover === true && { holdSwitchover }),
     ...(isTwoSided({ method }) &&
       method !== 'postcopy' &&
-      guardSwitchover === true && { guardSwitchover }),
+      guardSwitchover !== undefined && { guardSwitchover }),
     ...(method === 'postcopy' && postcopyAfterPass !== undefined && { postcopyAfterPass }),
     ...(method === 'postcopy' && postcopyPreempt === true && { postcopyPreempt }),
     ...(isTwoSided({ method }) && transport === 'tcp' && tcp !== undefined && { tcp }),

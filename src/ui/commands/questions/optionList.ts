@@ -46,9 +46,9 @@ function rows(): readonly OptionRow[] {
     },
     {
       id: 'guard',
-      label: l10n.t('Guard the switchover'),
+      label: l10n.t('Guard of the switchover...'),
       detail: l10n.t(
-        'The target starts it only on proof, for some ms of pause; always so over TCP',
+        'On or off for this run; by itself it is on, except for pre-copy over descriptors',
       ),
       capability: 'pause-before-switchover',
       option: 'holdSwitchover',
@@ -141,6 +141,8 @@ export class OptionList {
       if (figure === undefined) return;
       figures.set(id, figure);
     }
+    const isGuarded = wanted.has('guard') ? await this.askGuard(title, draft) : undefined;
+    if (wanted.has('guard') && isGuarded === undefined) return;
     const number = (id: OptionId): number => Number(figures.get(id));
     draft.options = {
       ...(tcp !== undefined && { tcp }),
@@ -148,7 +150,7 @@ export class OptionList {
       ...(cprSocket !== undefined && { cprSocket }),
       ...(postcopyAfterPass !== undefined && { postcopyAfterPass }),
       ...(wanted.has('hold') && { holdSwitchover: true }),
-      ...(wanted.has('guard') && { guardSwitchover: true }),
+      ...(isGuarded !== undefined && { guardSwitchover: isGuarded }),
       ...(wanted.has('pause') && { downtimeLimitMs: number('pause') }),
       ...(wanted.has('multifd') && { multifdChannels: number('multifd') }),
       ...(wanted.has('compression') && {
@@ -159,6 +161,38 @@ export class OptionList {
       ...(wanted.has('xbzrle') && { xbzrle: true }),
       ...(wanted.has('preempt') && { postcopyPreempt: true }),
     };
+  }
+
+  /** On or off for this run; whoever leaves the row unticked has what the run does by itself. */
+  private async askGuard(title: string, draft: Draft): Promise<boolean | undefined> {
+    const item = (value: boolean, label: string, detail: string): PromptItem<boolean> => ({
+      label,
+      value,
+      detail,
+    });
+    const on = item(
+      true,
+      l10n.t('On'),
+      l10n.t(
+        'The target starts the guest only on proof that the source gave it away; some ms of pause',
+      ),
+    );
+    const off = item(
+      false,
+      l10n.t('Off'),
+      l10n.t(
+        'The target starts it by itself: if the channel breaks just then, both may run it for some ms',
+      ),
+    );
+    const answer = await this.prompts.pick<boolean>({
+      title: l10n.t('{0}: guard of the switchover', title),
+      placeholder:
+        draft.method === 'precopy'
+          ? l10n.t('Without a choice it is on, except over a pair of descriptors')
+          : l10n.t('Without a choice it is on'),
+      items: draft.options.guardSwitchover === false ? [off, on] : [on, off],
+    });
+    return typeof answer === 'boolean' ? answer : undefined;
   }
 
   private async askFigure(
@@ -222,7 +256,7 @@ export function optionsText(options: RunOptions): string {
   } = options;
   return [
     options.holdSwitchover === true ? l10n.t('held before the switchover') : undefined,
-    options.guardSwitchover === true ? l10n.t('guarded switchover') : undefined,
+    guardText(options),
     downtimeLimitMs === undefined ? undefined : l10n.t('pause up to {0} ms', downtimeLimitMs),
     multifdChannels === undefined ? undefined : l10n.t('{0} channels', multifdChannels),
     multifdCompression,
@@ -233,6 +267,11 @@ export function optionsText(options: RunOptions): string {
   ]
     .filter((part) => part !== undefined)
     .join(' · ');
+}
+
+function guardText({ guardSwitchover }: RunOptions): string | undefined {
+  if (guardSwitchover === undefined) return undefined;
+  return guardSwitchover ? l10n.t('guarded switchover') : l10n.t('switchover without guard');
 }
 
 function pickedIn(options: RunOptions): readonly OptionId[] {
