@@ -10,7 +10,7 @@ export interface HeldTap {
   readonly ifname: string;
   /** The right header size, where it is known better than by the TAP, such as after a crash of ours. */
   readonly headerSize?: number;
-  /** `TUN_F_*` to be set again if this program dies; see `tapOffloads`. */
+  /** The right offloads (`TUN_F_*`), where they are known better than by the TAP. */
   readonly offloads?: number;
 }
 
@@ -28,6 +28,11 @@ export interface TapState {
   readonly attached: boolean;
   readonly recordedAttached: boolean;
   readonly sndbuf: number;
+  /** Offloads (`TUN_F_*`) of the TAP now, and when it began or as told; `null`: they cannot be read. */
+  readonly offloads: number | null;
+  readonly recordedOffloads: number | null;
+  /** Why they cannot be read, such as `EPERM`. */
+  readonly offloadsErrno: string | null;
   /** How often the guard, or a restore, had to put something back. */
   readonly putBack: number;
   /** For how long at most it had been wrong then, in microseconds. */
@@ -71,6 +76,9 @@ const state = z.object({
       attached: z.boolean(),
       recordedAttached: z.boolean(),
       sndbuf: z.int(),
+      offloads: z.nullable(count),
+      recordedOffloads: z.nullable(count),
+      offloadsErrno: z.nullable(z.string()),
       putBack: count,
       lateUs: z.int(),
     }),
@@ -191,12 +199,12 @@ export class TapGuard {
     return this.command('hand-over');
   }
 
-  /** Puts all back that was recorded, and sets the offloads that are given. */
+  /** Puts all back that was recorded; offloads that are given count instead of the recorded ones. */
   restore(offloads: OffloadsByFd = new Map()): Promise<TapGuardState> {
     return this.command(withFlags('restore', offloads));
   }
 
-  /** Names the offloads that are to be set if this program dies. */
+  /** Names the offloads that are to be set, also if this program dies, instead of the recorded ones. */
   onLoss(offloads: OffloadsByFd): Promise<TapGuardState> {
     return this.command(withFlags('on-loss', offloads));
   }

@@ -27,6 +27,7 @@ bool read_tap(const struct held_tap *tap, struct tap_state *state, int index,
   if (tap_control(tap->fd, TUNGETVNETLE, &state->little_endian) != 0) {
     state->little_endian = -1;
   }
+  state->offloads = read_offloads(tap);
   return true;
 }
 
@@ -92,7 +93,7 @@ bool guard_tap(struct held_tap *tap, int index, struct failure *failure) {
   return good;
 }
 
-bool restore_tap(struct held_tap *tap, bool offloads, int index, struct failure *failure) {
+bool restore_tap(struct held_tap *tap, int index, struct failure *failure) {
   struct tap_state state;
   tap->queue_left_alone = false;
   if (!put_back_size(tap, index, failure) || !put_back_queue(tap, index, failure) ||
@@ -109,9 +110,13 @@ bool restore_tap(struct held_tap *tap, bool offloads, int index, struct failure 
       !control(tap, TUNSETVNETLE, &little, index, "TUNSETVNETLE", failure)) {
     return false;
   }
-  if (offloads && tap->offloads != -1 &&
-      tap_control(tap->fd, TUNSETOFFLOAD, (void *)(intptr_t)tap->offloads) != 0) {
+  const int wanted = tap->told_offloads != -1 ? tap->told_offloads : tap->recorded.offloads;
+  if (wanted == -1 || state.offloads == wanted) {
+    return true;
+  }
+  if (tap_control(tap->fd, TUNSETOFFLOAD, (void *)(intptr_t)wanted) != 0) {
     return fail(failure, OUTCOME_TAP_CONTROL_FAILED, errno, index, "TUNSETOFFLOAD");
   }
+  tap->put_back++;
   return true;
 }

@@ -65,7 +65,7 @@ static bool parse_offloads(struct hold *hold, const char *text) {
   if (!parse_setting(hold, text, 0, 0xffff, &tap, &flags)) {
     return false;
   }
-  tap->offloads = flags;
+  tap->told_offloads = flags;
   return true;
 }
 
@@ -85,7 +85,7 @@ static bool parse_tap(struct hold *hold, const char *text) {
       tap->remote.ifname[0] == '\0') {
     return false;
   }
-  tap->fd = tap->offloads = -1;
+  tap->fd = tap->told_offloads = tap->asks = -1;
   for (size_t i = 0; i < hold->count; i++) {
     if (hold->taps[i].remote.fd == tap->remote.fd) {
       return false;
@@ -125,8 +125,11 @@ static bool take_all(struct hold *hold, struct failure *failure) {
   for (size_t i = 0; i < hold->count; i++) {
     struct held_tap *tap = &hold->taps[i];
     const int told_size = tap->recorded.header_size;
-    if (!fetch_descriptor(&hold->like, &tap->remote, (int)i, &tap->fd, failure) ||
-        !read_tap(tap, &tap->recorded, (int)i, failure)) {
+    if (!fetch_descriptor(&hold->like, &tap->remote, (int)i, &tap->fd, failure)) {
+      return false;
+    }
+    find_offloads(tap);
+    if (!read_tap(tap, &tap->recorded, (int)i, failure)) {
       return false;
     }
     /* Who knows better than a TAP that another one may have changed already. */
@@ -141,6 +144,26 @@ static const char *word(bool value) {
   return value ? "true" : "false";
 }
 
+static void append_flags(struct line *line, const char *name, int flags) {
+  if (flags == -1) {
+    append(line, "\"%s\":null,", name);
+  } else {
+    append(line, "\"%s\":%d,", name, flags);
+  }
+}
+
+static void append_offloads(struct line *line, const struct held_tap *tap,
+                            const struct tap_state *state) {
+  append_flags(line, "offloads", state->offloads);
+  append_flags(line, "recordedOffloads",
+               tap->told_offloads != -1 ? tap->told_offloads : tap->recorded.offloads);
+  if (tap->offloads_error == 0) {
+    append(line, "\"offloadsErrno\":null}");
+  } else {
+    append(line, "\"offloadsErrno\":\"%s\"}", errno_word(tap->offloads_error));
+  }
+}
+
 static void append_taps(struct line *line, const struct hold *hold) {
   append(line, ",\"guarding\":%s,\"sourceGone\":%s,\"taps\":[", word(hold->guarding),
          word(hold->source_gone));
@@ -153,11 +176,12 @@ static void append_taps(struct line *line, const struct hold *hold) {
     append(line,
            "%s{\"fd\":%d,\"ifname\":\"%s\",\"known\":%s,\"headerSize\":%d,\"recordedHeaderSize\":%d,"
            "\"vnetHeader\":%s,\"multiQueue\":%s,\"attached\":%s,\"recordedAttached\":%s,"
-           "\"sndbuf\":%d,\"putBack\":%lu,\"lateUs\":%ld}",
+           "\"sndbuf\":%d,\"putBack\":%lu,\"lateUs\":%ld,",
            i == 0 ? "" : ",", tap->remote.fd, tap->remote.ifname, word(known), state->header_size,
            tap->recorded.header_size, word((state->flags & IFF_VNET_HDR) != 0),
            word((state->flags & IFF_MULTI_QUEUE) != 0), word(state->attached),
            word(tap->recorded.attached), state->sndbuf, tap->put_back, tap->late_us);
+    append_offloads(line, tap, state);
   }
   append(line, "]}\n");
 }
@@ -176,10 +200,10 @@ static bool answer(const struct hold *hold, const char *command, const struct fa
 }
 
 /* All of them, even if one fails; tells of the first failure. */
-static void restore_all(struct hold *hold, bool offloads, struct failure *failure) {
+static void restore_all(struct hold *hold, struct failure *failure) {
   for (size_t i = 0; i < hold->count; i++) {
     struct failure one = {.outcome = OUTCOME_OK, .destination = -1};
-    if (!restore_tap(&hold->taps[i], offloads, (int)i, &one) && failure->outcome == OUTCOME_OK) {
+    if (!restore_tap(&hold->taps[i], (int)i, &one) && failure->outcome == OUTCOME_OK) {
       *failure = one;
     }
   }
@@ -285,7 +309,7 @@ static bool obey(struct hold *hold, char *command) {
   } else if (strcmp(command, "restore") == 0) {
     char none[] = "";
     if (take_offloads(hold, rest == NULL ? none : rest)) {
-      restore_all(hold, rest != NULL, &failure);
+      restore_all(hold, &failure);
     } else {
       (void)usage(&failure, "restore takes FD=FLAGS of held TAPs");
     }
@@ -354,13 +378,13 @@ static void make_good(struct hold *hold, struct failure *failure) {
   if (!process_alive(&hold->like)) {
     return;
   }
-  restore_all(hold, true, failure);
+  restore_all(hold, failure);
   const int64_t until_us = now_us() + (int64_t)hold->linger_ms * 1000;
   while (hold->guarding && !was_interrupted() && wait_once(hold, false, until_us)) {
   }
   if (process_alive(&hold->like)) {
     failure->outcome = OUTCOME_OK;
-    restore_all(hold, true, failure);
+    restore_all(hold, failure);
   }
 }
 

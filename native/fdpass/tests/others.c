@@ -240,6 +240,10 @@ static void set_header_size(int tap, int size) {
   CHECK(ioctl(tap, TUNSETVNETHDRSZ, &size) == 0);
 }
 
+static void set_offloads(int tap, int flags) {
+  CHECK(ioctl(tap, TUNSETOFFLOAD, (unsigned long)flags) == 0);
+}
+
 /* The helper with its stdin in our hand. */
 struct held {
   struct child child;
@@ -258,7 +262,7 @@ static struct held hold(const char *name, const char *linger_ms) {
   const int own = fcntl(0, F_DUPFD_CLOEXEC, 200);
   (void)dup2(in[0], 0);
   const struct run run = {.args = {"hold", "--like", pid_text, "--start-ticks", ticks_text, "--tap",
-                                   option, "--linger-ms", linger_ms, "--offloads", "20=1", NULL}};
+                                   option, "--linger-ms", linger_ms, NULL}};
   held.child = start(&run);
   (void)(own == -1 ? close(0) : dup2(own, 0));
   (void)close(own);
@@ -366,6 +370,93 @@ static void lost_guards_on(void) {
   (void)close(held.tap);
 }
 
+enum { ALL_BUT_USO = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN };
+
+static void offloads_come_back(void) {
+  struct held held = hold("fdg6", "0");
+  expect(&held, "\"offloads\":0,\"recordedOffloads\":0,\"offloadsErrno\":null}");
+  set_offloads(held.tap, TUN_F_CSUM | TUN_F_TSO4);
+  tell(&held, "query\n", "\"offloads\":3,\"recordedOffloads\":0,");
+  tell(&held, "restore\n", "\"offloads\":0,\"recordedOffloads\":0,");
+  tell(&held, "restore 20=7\n", "\"offloads\":7,\"recordedOffloads\":7,");
+  /* What was told counts also when nobody is left to say it again. */
+  set_offloads(held.tap, 0);
+  tell(&held, "on-loss 20=15\n", "\"offloads\":0,\"recordedOffloads\":15,");
+  (void)close(held.commands);
+  finish_hold(&held, 17);
+}
+
+/* The TAP's network namespace is not the helper's; and what is read there is put back by itself. */
+static void offloads_elsewhere(void) {
+  struct held held = {.tap = open_tap("fdg7")};
+  static const int sets[] = {TUN_F_CSUM, ALL_BUT_USO, ALL_BUT_USO | 0x60};
+  held.source = holder_of(held.tap);
+  CHECK(unshare(CLONE_NEWNET) == 0);
+  for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
+    char expected[128];
+    int in[2];
+    if (ioctl(held.tap, TUNSETOFFLOAD, (unsigned long)sets[i]) != 0) {
+      continue; /* USO is of Linux 6.2 */
+    }
+    CHECK(pipe2(in, O_CLOEXEC) == 0);
+    const int own = fcntl(0, F_DUPFD_CLOEXEC, 200);
+    (void)dup2(in[0], 0);
+    const struct run run = {.args = {"hold", "--like", pid_text, "--start-ticks", ticks_text,
+                                     "--tap", "20:fdg7", "--linger-ms", "0", NULL}};
+    held.child = start(&run);
+    (void)(own == -1 ? close(0) : dup2(own, 0));
+    (void)close(own);
+    (void)close(in[0]);
+    held.commands = in[1];
+    (void)snprintf(expected, sizeof expected, "\"offloads\":%d,\"recordedOffloads\":%d,", sets[i],
+                   sets[i]);
+    expect(&held, expected);
+    set_offloads(held.tap, 0);
+    (void)close(held.commands);
+    const struct result lost = finish(held.child);
+    CHECK_CODE(lost, 17);
+    held.commands = -1;
+    /* A second look tells. */
+    CHECK(pipe2(in, O_CLOEXEC) == 0);
+    (void)close(in[1]);
+    const int again = fcntl(0, F_DUPFD_CLOEXEC, 200);
+    (void)dup2(in[0], 0);
+    const struct result after = execute(&run);
+    (void)(again == -1 ? close(0) : dup2(again, 0));
+    (void)close(again);
+    (void)close(in[0]);
+    CHECK(strstr(after.out, expected) != NULL);
+  }
+  end(held.source);
+  (void)close(held.tap);
+}
+
+/* Without the right to ask, and no such interface here: said, and all else is as ever. */
+static void offloads_unread(void) {
+  struct held held = {.tap = open_tap("fdg8")};
+  held.source = holder_of(held.tap);
+  CHECK(unshare(CLONE_NEWNET) == 0);
+  int in[2];
+  CHECK(pipe2(in, O_CLOEXEC) == 0);
+  const int own = fcntl(0, F_DUPFD_CLOEXEC, 200);
+  (void)dup2(in[0], 0);
+  const struct run run = {.args = {"hold", "--like", pid_text, "--start-ticks", ticks_text, "--tap",
+                                   "20:fdg8", "--linger-ms", "0", NULL},
+                          .fail_syscall = SYS_setns,
+                          .fail_errno = EPERM};
+  held.child = start(&run);
+  (void)(own == -1 ? close(0) : dup2(own, 0));
+  (void)close(own);
+  (void)close(in[0]);
+  held.commands = in[1];
+  expect(&held, "\"offloads\":null,\"recordedOffloads\":null,\"offloadsErrno\":\"EPERM\"}");
+  set_header_size(held.tap, 10);
+  tell(&held, "restore\n", "\"ok\":true,");
+  CHECK(header_size(held.tap) == 12);
+  (void)close(held.commands);
+  finish_hold(&held, 17);
+}
+
 static void adopts(void) {
   int a[2];
   struct ifreq request;
@@ -408,6 +499,9 @@ const struct test others_tests[] = {
     {"hold: release leaves the TAP as it is", released_leaves_it},
     {"hold: what dies without release puts back", lost_puts_back},
     {"hold: guards on while a QEMU may still be starting", lost_guards_on},
+    {"hold: offloads are read, and come back", offloads_come_back},
+    {"hold: offloads of a TAP in another namespace", offloads_elsewhere},
+    {"hold: offloads that cannot be read are left", offloads_unread},
     {"adopt: the queue that was named, and no other", adopts},
     {NULL, NULL},
 };

@@ -39,8 +39,9 @@ export async function watchTaps(
   }
   return {
     severalQueues,
+    // A QEMU that takes a TAP sets its offloads to none as well.
     taken: async () => {
-      if (severalQueues) await guard.restore();
+      await guard.restore();
     },
     handOver: async () => {
       if (severalQueues) await guard.handOver();
@@ -58,6 +59,7 @@ function wrongs({ sourceGone, taps }: TapGuardState): readonly string[] {
   if (sourceGone) return [];
   return taps.flatMap((tap) => {
     const { ifname, known, headerSize, recordedHeaderSize, attached, recordedAttached } = tap;
+    const { offloads, recordedOffloads, offloadsErrno } = tap;
     if (!known) return [`The TAP ${ifname} is gone.`];
     return [
       ...(headerSize === recordedHeaderSize
@@ -68,6 +70,24 @@ function wrongs({ sourceGone, taps }: TapGuardState): readonly string[] {
         : [
             `A queue of the TAP ${ifname} is ${attached ? 'attached' : 'detached'}, as it was not.`,
           ]),
+      ...offloadWrongs(ifname, offloads, recordedOffloads, offloadsErrno),
     ];
   });
+}
+
+function offloadWrongs(
+  ifname: string,
+  offloads: number | null,
+  recorded: number | null,
+  errno: string | null,
+): readonly string[] {
+  if (recorded === null) {
+    const why = errno === null ? '' : ` (${errno})`;
+    return [
+      `The offloads of the TAP ${ifname} could not be read${why}, so they were not put back. The network works; it may be slower until the guest's driver sets them again.`,
+    ];
+  }
+  return offloads === null || offloads === recorded
+    ? []
+    : [`The TAP ${ifname} has the offloads ${offloads}, not ${recorded}.`];
 }
