@@ -147,6 +147,20 @@ describe('live updates of real QEMUs from the command line', function () {
     assert.equal(await qemu.guestStatus(), 'running');
   });
 
+  it('refuses when the guest writes to another image than it was started with', async () => {
+    const qemu = await start('web-1');
+    const disks = (await qemu.probe('query-block')) as { device: string; inserted?: object }[];
+    const device = disks.find(({ inserted }) => inserted !== undefined)?.device;
+    const snapshot = join(directory, 'snap.qcow2');
+    await qemu.probe('blockdev-snapshot-sync', {
+      ...{ device, 'snapshot-file': snapshot, format: 'qcow2' },
+    });
+    const refused = await run('live-update', qemu.qmpSocket, '--qemu', qemu.build.binary);
+    assert.equal(refused.code, 4, refused.stdout);
+    assert.match(refused.stderr, /uses \S*snap\.qcow2, which is not in the command line/);
+    assert.equal(await qemu.guestStatus(), 'running');
+  });
+
   it('refuses a program that is no QEMU, and one that is not there', async () => {
     const qemu = await start('web-1');
     const none = await run('live-update', qemu.qmpSocket, '--qemu', '/nowhere/qemu');

@@ -117,10 +117,16 @@ export async function readSourceFacts(
       objects,
       chardevs: chardevs?.map((chardev) => chardev.label),
       blocks,
+      images: imagesOf(side),
     },
     target: target?.arch,
     auxRamShare: typeof aux === 'boolean' ? aux : undefined,
   };
+}
+
+/** The files that the guest's disks are in at this moment; after a snapshot others than at the start. */
+function imagesOf({ inventory }: PreflightSide): readonly string[] {
+  return (inventory.disks ?? []).flatMap(({ file }) => file ?? []);
 }
 
 async function optional<T>(connection: QmpConnection, answer: Promise<T>): Promise<T | undefined> {
