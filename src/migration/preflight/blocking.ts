@@ -95,6 +95,12 @@ const why: Readonly<Record<ObstacleId, string>> = {
   'file-space': 'The save would fail when the disk is full, and the guest go on.',
   'file-root': 'It would take another file, or none.',
   'file-without-memory': 'A guest cannot be restored without its memory.',
+  'helper-missing': 'The helper hands the open file over to QEMU.',
+  'saved-unfinished': 'QEMU fails at the end of a file that is cut; the guest does not run.',
+  'saved-stale': 'The disks went on without the memory, and would be destroyed.',
+  'saved-guest-there': 'Two running copies of one guest destroy its disks.',
+  'saved-format': 'QEMU would not understand the file.',
+  'restored-before': 'Disks that went on do not fit the memory, and would be destroyed.',
   'force-reason': 'Whoever reads the journal later has to understand it.',
 };
 

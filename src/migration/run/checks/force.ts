@@ -43,8 +43,10 @@ export function isForceable({ id }: Pick<Obstacle, 'id'>, request: MigrationRequ
       return id === 'exec-unproven';
     case 'shared-ram':
     case 'cpr-transfer':
-    case 'cpr-reboot':
     case 'restore':
+      // Only the user knows whether the file is whole, or the disks were put back with it.
+      return id === 'saved-unfinished' || id === 'restored-before';
+    case 'cpr-reboot':
       // A target that fails may have written to the memory that it shares; a file is the only copy.
       return false;
   }

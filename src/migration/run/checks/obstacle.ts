@@ -83,6 +83,13 @@ export type ObstacleId =
   | 'file-space'
   | 'file-root'
   | 'file-without-memory'
+  | 'helper-missing'
+  // A saved guest.
+  | 'saved-unfinished'
+  | 'saved-stale'
+  | 'saved-guest-there'
+  | 'saved-format'
+  | 'restored-before'
   | 'force-reason';
 
 /** Something that forbids a run, and what to do about it; one sentence each. */

@@ -1,11 +1,12 @@
 import type { VmFacts } from '../../../vm/types';
 import { formatBytes } from '../../settings/units';
 import { RunRefusedError } from '../checks/checks';
-import { reasonProblem } from '../checks/force';
+import { applyForce } from '../checks/force';
+import type { Obstacle } from '../checks/obstacle';
 import { isSameIdentity } from '../journal/processes';
 import type { RunContext } from '../runContext';
 import type { MigrationRequest } from '../types';
-import { checkCommonly, helperReasons, refuse, type Reason } from './saveChecks';
+import { checkCommonly, helperObstacles, refuse } from './saveChecks';
 import { historyOf } from './fileHistory';
 import { askHolder, type HolderState } from './savedGuest';
 import { formatCapabilities, readNote, type Holder, type NoteReading } from './savedNote';
@@ -22,11 +23,6 @@ export interface SavedGuest {
   readonly source: HolderState | undefined;
   /** Those that it was restored into before, with what they do now. */
   readonly restores: readonly { readonly holder: Holder; readonly state: HolderState }[];
-}
-
-interface SavedReason extends Reason {
-  /** The user may go on in spite of it; whatever could make two running copies is no such thing. */
-  readonly forceable?: boolean;
 }
 
 /** Reads all that is known of it; changes nothing. Never rejects. */
@@ -65,9 +61,10 @@ export async function checkRestore(context: RunContext): Promise<SavedGuest> {
   const { facts, label } = target.snapshot;
   const saved = await readSavedGuest(file.path, machineAt, journals);
   const found = facts === undefined ? [] : savedReasons(saved, label, facts, request);
-  if (file.passDescriptor === true) found.push(...(await helperReasons(context)));
-  const isForced = request.force !== undefined && reasonProblem(request.force.reason) === undefined;
-  refuse(found.filter(({ forceable }) => forceable !== true || !isForced));
+  if (file.passDescriptor === true) found.push(...(await helperObstacles(context, 'target')));
+  const { remaining, overridden } = applyForce(request, found);
+  refuse(remaining, request);
+  for (const { reason } of overridden) context.log(`forced: ${reason}`);
   return saved;
 }
 
@@ -77,52 +74,57 @@ export function savedReasons(
   label: string,
   facts: VmFacts,
   request: Pick<MigrationRequest, 'options'> = {},
-): SavedReason[] {
+): Obstacle[] {
   const { path: file, header, note } = saved;
   const found = copyReasons(saved);
   if (header.kind === 'unreadable' || header.kind === 'other') {
     const why = header.kind === 'other' ? 'it does not begin as one' : header.reason;
     const reason = `${file} is not a guest that QEMU saved: ${why}.`;
-    return [...found, { reason, nextStep: 'Name the file of a saved guest.' }];
+    const nextStep = 'Name the file of a saved guest.';
+    return [...found, { id: 'file-not-a-migration', side: 'target', reason, nextStep }];
   }
   const told = note.kind === 'read' ? note.note : undefined;
   if (told?.state === 'saving') {
     const reason = `${file} may not be whole: nobody saw the end of its save.`;
     const nextStep = 'Take up the run that saved it ("qemu-migration resume"), or save again.';
-    found.push({ reason, nextStep, forceable: true });
+    found.push({ id: 'saved-unfinished', side: 'target', reason, nextStep });
   }
   const known = new Set(facts.capabilities.map(({ name }) => name));
   for (const name of formatOf(saved, request)) {
     if (known.has(name)) continue;
     const reason = `The file needs the capability ${name}, which the QEMU of ${label} does not have.`;
-    found.push({ reason, nextStep: 'Use a QEMU as late as the one that saved it.' });
+    const nextStep = 'Use a QEMU as late as the one that saved it.';
+    found.push({ id: 'saved-format', side: 'target', subject: name, reason, nextStep });
   }
   const machineType = header.machineType ?? told?.machineType;
   if (machineType !== undefined && facts.machineType !== undefined) {
     if (machineType !== facts.machineType) {
       const reason = `The machine types differ: ${machineType} was saved, and ${label} is ${facts.machineType}.`;
-      found.push({ reason, nextStep: `Start the target with "-machine ${machineType}".` });
+      const nextStep = `Start the target with "-machine ${machineType}".`;
+      found.push({ id: 'machine-type', side: 'target', reason, nextStep });
     }
   }
   const { memoryBytes } = told ?? {};
   if (memoryBytes !== undefined && facts.memoryBytes !== undefined) {
     if (memoryBytes !== facts.memoryBytes) {
       const reason = `The memory sizes differ: ${formatBytes(memoryBytes)} was saved, and ${label} has ${formatBytes(facts.memoryBytes)}.`;
-      found.push({ reason, nextStep: 'Start the target with as much memory.' });
+      const nextStep = 'Start the target with as much memory.';
+      found.push({ id: 'memory-size', side: 'target', reason, nextStep });
     }
   }
   return found;
 }
 
 /** What would, or could, make two copies of the guest, or run it on with disks that went on. */
-function copyReasons(guest: SavedGuest): SavedReason[] {
+function copyReasons(guest: SavedGuest): Obstacle[] {
   const { path: file, note, source, restores } = guest;
-  const found: SavedReason[] = [];
+  const found: Obstacle[] = [];
   const known = note.kind === 'read' ? note.note : undefined;
   const saver = guest.saver ?? known?.source;
   if (known?.state === 'stale') {
     const reason = `${file} is older than its guest, which was continued after it was saved.`;
-    found.push({ reason, nextStep: 'Save the guest again; its disks went on without this file.' });
+    const nextStep = 'Save the guest again; its disks went on without this file.';
+    found.push({ id: 'saved-stale', side: 'target', reason, nextStep });
   }
   if (saver !== undefined && source !== undefined) {
     found.push(...holderReasons(saver, source, 'was saved from'));
@@ -133,7 +135,7 @@ function copyReasons(guest: SavedGuest): SavedReason[] {
     if (running.length > 0) continue;
     const reason = `${file} was restored before, into ${holder.label}: the disks may have gone on since, and do not fit any more.`;
     const nextStep = `Go on only if the guest never ran in ${holder.label}, or its disks were put back as well.`;
-    found.push({ reason, nextStep, forceable: true });
+    found.push({ id: 'restored-before', side: 'target', subject: holder.label, reason, nextStep });
   }
   return found;
 }
@@ -143,7 +145,7 @@ function isSameHolder(a: Holder, b: Holder): boolean {
   return isSameIdentity(a.process, b.process);
 }
 
-function holderReasons({ label, process }: Holder, state: HolderState, how: string): SavedReason[] {
+function holderReasons({ label, process }: Holder, state: HolderState, how: string): Obstacle[] {
   const pid = process === undefined ? '' : ` (pid ${process.pid})`;
   switch (state.kind) {
     case 'gone':
@@ -152,11 +154,13 @@ function holderReasons({ label, process }: Holder, state: HolderState, how: stri
       return [];
     case 'running': {
       const reason = `${label}${pid}, which the guest ${how}, still has it (${state.status}): it would be there twice.`;
-      return [{ reason, nextStep: `Quit ${label} first, or leave the file alone.` }];
+      const nextStep = `Quit ${label} first, or leave the file alone.`;
+      return [{ id: 'saved-guest-there', side: 'source', subject: label, reason, nextStep }];
     }
     case 'there': {
       const reason = `${label}${pid}, which the guest ${how}, is still there and cannot be asked whether it runs the guest.`;
-      return [{ reason, nextStep: `Quit ${label} first.` }];
+      const nextStep = `Quit ${label} first.`;
+      return [{ id: 'saved-guest-there', side: 'source', subject: label, reason, nextStep }];
     }
   }
 }
