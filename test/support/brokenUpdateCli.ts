@@ -1,6 +1,6 @@
 /**
  * The command-line program; when a journal entry is on disk, or about to be, something is killed with
- * SIGKILL. KILL: `before` or `synced`; KILL_AT: a regular expression for the entry's line; VICTIM: `program`
+ * SIGKILL. KILL: `before`, `written` (of facts, which are not synced) or `synced`; KILL_AT: a regular expression for the entry's line; VICTIM: `program`
  * (this one), `source` (pid SOURCE_PID), `target`, `helper`. Alone in a PID namespace: the rest is found by name.
  */
 import { writeSync } from 'node:fs';
@@ -49,6 +49,7 @@ const journalFiles: JournalFiles = {
         if (when === 'before' && pattern.test(text)) await strike();
         last = text;
         await real.write(text);
+        if (when === 'written' && pattern.test(text)) await strike();
       },
       sync: async () => {
         await real.sync();

@@ -23,6 +23,12 @@ const kill = (
   ...more,
 });
 
+/** After an entry that only says what has happened: nobody waits until that is on disk. */
+const killAfter = (entry: string): LiveUpdateKill =>
+  kill('program', entry, 'new', {
+    kill: { who: 'program', when: 'written', at: `"kind":"${entry}"` },
+  });
+
 /**
  * All killings. Entries that announce are on disk before what they announce is done. Where the source
  * is killed while it has the guest, the guest is lost by that alone: not among them.
@@ -35,9 +41,9 @@ export const liveUpdateKills: readonly LiveUpdateKill[] = [
   // Of the run's journal: about to send `migrate`, and about to let the guest go over.
   kill('program', 'migrate', 'either'),
   kill('program', 'quit-source', 'new'),
-  kill('program', 'source-gone', 'new'),
+  killAfter('source-gone'),
   kill('program', 'move', 'new'),
-  kill('program', 'moved', 'new'),
+  killAfter('moved'),
   kill('target', 'launched', 'old'),
   kill('target', 'run', 'old'),
   kill('target', 'migrate', 'old'),

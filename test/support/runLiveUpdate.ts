@@ -18,10 +18,10 @@ export interface LiveUpdateCase {
   readonly first?: UpdateMethod;
   /** More arguments of the command line. */
   readonly more?: readonly string[];
-  /** What is killed, when a journal entry is about to be written or on disk; see `brokenUpdateCli.ts`. */
+  /** What is killed, when a journal entry is about to be written, written, or on disk; see `brokenUpdateCli.ts`. */
   readonly kill?: {
     readonly who: 'program' | 'source' | 'target' | 'helper';
-    readonly when: 'before' | 'synced';
+    readonly when: 'before' | 'written' | 'synced';
     readonly at: string;
   };
 }

@@ -33,20 +33,29 @@ export interface Ends {
  * Tells the source to quit whose guest went over, if that is proven at this moment, and waits for its
  * end. Nothing but `quit` is sent, and nobody is killed: what hangs is left to a person.
  *
+ * @param announce resolves when it is on disk that the source may be told to quit
  * @returns `undefined` when it is gone, else why it is not, as a sentence
  */
 export async function quitSource(
   { source, target, patience, log }: Ends,
   process: ProcessKey,
-  announce: () => void,
+  announce: () => Promise<void>,
 ): Promise<string | undefined> {
-  const [here, there] = await Promise.all([source.look(), target.look()]);
-  if (here.kind === 'gone') return undefined;
-  const proof = Proof.quitSource(here, there);
-  if (proof === undefined) {
-    return `The old QEMU (pid ${process.pid}) was not told to quit: that the new one has the guest is not proven (${viewText(here)}, ${viewText(there)}).`;
+  const prove = async (): Promise<Proof | string> => {
+    const [here, there] = await Promise.all([source.look(), target.look()]);
+    if (here.kind === 'gone') return 'gone';
+    return Proof.quitSource(here, there) ?? `${viewText(here)}, ${viewText(there)}`;
+  };
+  let proof = await prove();
+  if (proof instanceof Proof) {
+    await announce();
+    // The disk may have taken its time.
+    proof = await prove();
   }
-  announce();
+  if (proof === 'gone') return undefined;
+  if (typeof proof === 'string') {
+    return `The old QEMU (pid ${process.pid}) was not told to quit: that the new one has the guest is not proven (${proof}).`;
+  }
   log(`quit on the ${proof.side}: ${proof.why}`);
   const refused = await sendQuit(source);
   if (await untilGone(process, patience.quitMs, patience)) return undefined;

@@ -42,7 +42,7 @@ export interface Settled {
  * first whether it is done already. Never rejects.
  */
 export async function settleUpdate(settling: Settling): Promise<Settled> {
-  const { registry, machine, sourceProcess, jot, step } = settling;
+  const { registry, machine, sourceProcess, record, jot, step } = settling;
   const isApart = settling.plan.qmpSocket !== machine;
   step('Ending the old QEMU.');
   // Seen as one machine that goes on, not as one that is lost and another that comes.
@@ -50,7 +50,7 @@ export async function settleUpdate(settling: Settling): Promise<Settled> {
   const alive =
     sourceProcess === undefined
       ? 'The old QEMU was left as it is: its process is not known.'
-      : await quitSource(settling, sourceProcess, () => jot({ kind: 'quit-source' }));
+      : await quitSource(settling, sourceProcess, () => record({ kind: 'quit-source' }));
   if (alive !== undefined) {
     registry.awaitHeir(machine, false);
     const moves = settling.plan.moves.map(({ what, from }) => `${what} stays at ${from}.`);
