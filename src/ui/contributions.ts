@@ -101,7 +101,6 @@ export function contributionsOf(services: Services): readonly Contribution[] {
   const controls = new ControlCommands(registry, runs, commands, prompts, runPicker, limits);
   const questions = new MigrationQuestions(registry, prompts, connection, pairs, services.lastFile);
   const reporter = new MigrationReporter(prompts, log, runDocuments);
-  const recovery = new RunRecovery(journals, runs, registry, reporter, prompts, log, drivers);
   const pairPicker = new PairPicker(registry, pairs, prompts);
   const pairQuestions = new PairQuestions(registry, pairs, prompts);
   const transfer = new PairedBackendTransfer(pairPicker, history, prompts);
@@ -111,6 +110,10 @@ export function contributionsOf(services: Services): readonly Contribution[] {
   const { desk } = services;
   const plans = new PlanDocuments(desk, contextKeys);
   const args = new ArgumentDocuments(desk, plans, commands);
+  const updateReporter = new UpdateReporter(prompts, log, plans);
+  const recovery = new RunRecovery({
+    ...{ journals, runs, desk, registry, reporter, updateReporter, prompts, log, drivers },
+  });
   return [
     view,
     connection,
@@ -138,7 +141,7 @@ export function contributionsOf(services: Services): readonly Contribution[] {
     new LiveUpdateCommands({
       ...{ registry, desk, commands, prompts, picker, plans, args },
       binaries: new BinaryQuestion(desk, prompts, services.state),
-      reporter: new UpdateReporter(prompts, log, plans),
+      reporter: updateReporter,
       several: new SeveralUpdates(desk, prompts, plans),
     }),
     controls,

@@ -1,12 +1,14 @@
 import { Disposable, l10n, workspace, type LogOutputChannel } from 'vscode';
-import type { Journals, ListedRun } from '../migration/run/journal/journals';
+import type { UpdateDesk } from '../migration/liveUpdate/desk';
+import type { Journals } from '../migration/run/journal/journals';
 import type { Runs } from '../migration/run/runs';
-import type { OtherDriver } from '../migration/view/context';
 import { explain, explanationText } from '../migration/view/words';
 import { isMigrating } from '../vm/machine';
 import type { MachineRegistry } from '../vm/registry';
-import type { MachineId, MachineSnapshot } from '../vm/types';
+import type { MachineId } from '../vm/types';
 import type { Contribution } from './contribution';
+import { abandoned, openWork, othersOf } from './leftOpen';
+import type { UpdateReporter } from './liveUpdate/updateReporter';
 import type { MigrationReporter } from './migrationReporter';
 import type { OtherDrivers } from './otherDrivers';
 import type { Prompts } from './prompts';
@@ -17,50 +19,47 @@ const intervalMs = 15_000;
 /** How soon, at most, a migration of somebody else is looked up in the journals. */
 const soonMs = 2000;
 
+export interface RunRecoveryParts {
+  readonly journals: Journals;
+  readonly runs: Runs;
+  readonly desk: Pick<UpdateDesk, 'recover' | 'onDidChange'>;
+  readonly registry: MachineRegistry;
+  readonly reporter: MigrationReporter;
+  readonly updateReporter: Pick<UpdateReporter, 'follow'>;
+  readonly prompts: Prompts;
+  readonly log: LogOutputChannel;
+  readonly drivers: OtherDrivers;
+}
+
 /**
- * Takes up the runs whose window or program was closed in the middle, and shows them like any run.
- * Finds out who drives those of other windows and programs.
+ * Takes up the live updates and runs whose window or program was closed in the middle, and shows them
+ * like any other. Finds out who drives those of other windows and programs.
  */
 export class RunRecovery implements Contribution {
-  private readonly journals: Journals;
-  private readonly runs: Runs;
-  private readonly registry: MachineRegistry;
-  private readonly reporter: MigrationReporter;
-  private readonly prompts: Prompts;
-  private readonly log: LogOutputChannel;
-  private readonly drivers: OtherDrivers;
+  private readonly parts: RunRecoveryParts;
   /** Those whose end could not be found out are tried again only when somebody asks. */
   private readonly tried = new Set<string>();
   private timer: NodeJS.Timeout | undefined;
   private soon: NodeJS.Timeout | undefined;
   private disposed = false;
 
-  constructor(
-    journals: Journals,
-    runs: Runs,
-    registry: MachineRegistry,
-    reporter: MigrationReporter,
-    prompts: Prompts,
-    log: LogOutputChannel,
-    drivers: OtherDrivers,
-  ) {
-    this.journals = journals;
-    this.runs = runs;
-    this.registry = registry;
-    this.reporter = reporter;
-    this.prompts = prompts;
-    this.log = log;
-    this.drivers = drivers;
+  constructor(parts: RunRecoveryParts) {
+    this.parts = parts;
   }
 
   register(): Disposable {
+    const { runs, desk, registry } = this.parts;
     void this.look();
     return Disposable.from(
       workspace.onDidGrantWorkspaceTrust(() => void this.look()),
-      this.runs.onDidChange(({ journalId, outcome }) => {
+      runs.onDidChange(({ journalId, outcome }) => {
         if (journalId !== undefined && outcome?.kind === 'unknown') this.tried.add(journalId);
       }),
-      this.registry.onDidChange((change) => {
+      desk.onDidChange(({ journalId, outcome }) => {
+        // Also one that left something to be done, and stays open for it.
+        if (journalId !== undefined && outcome !== undefined) this.tried.add(journalId);
+      }),
+      registry.onDidChange((change) => {
         if (change.kind === 'machine' && this.isUnexplained(change.change.id)) this.lookSoon();
       }),
       new Disposable(() => {
@@ -73,49 +72,71 @@ export class RunRecovery implements Contribution {
 
   /** Never rejects. */
   async look(): Promise<void> {
+    const { journals, registry, drivers, log } = this.parts;
     try {
-      const { runs, damaged } = await this.journals.list();
+      // In this order: the update of any run that is listed has been there before it.
+      const { runs, damaged } = await journals.list();
+      const { updates, damaged: damagedUpdates } = await journals.listUpdates();
       for (const { path, reason } of damaged) this.tellDamaged(path, reason);
-      const open = runs.filter(({ state }) => !state.ended);
-      const snapshots = this.registry.machines.map(({ snapshot }) => snapshot);
-      this.drivers.set(othersOf(open, snapshots));
-      // To take a run up is to act on machines; an untrusted workspace may only look.
+      for (const { path, reason } of damagedUpdates) this.tellDamaged(path, reason);
+      const open = openWork(runs, updates);
+      const snapshots = registry.machines.map(({ snapshot }) => snapshot);
+      drivers.set(othersOf(open, snapshots, process.pid));
+      // To take something up is to act on machines; an untrusted workspace may only look.
       if (!workspace.isTrusted) return;
-      for (const { id, drivenBy } of open.reverse()) {
-        if (drivenBy === undefined && !this.tried.has(id)) await this.takeUp(id);
+      const left = abandoned(open);
+      for (const id of left.updates) {
+        if (!this.tried.has(id)) await this.takeUp(id, () => this.followUpdate(id));
       }
-      const others = open.some(({ drivenBy }) => drivenBy?.pid !== process.pid && drivenBy);
+      for (const id of left.runs) {
+        if (!this.tried.has(id)) await this.takeUp(id, () => this.followRun(id));
+      }
+      const all = [...open.runs, ...open.updates];
+      const others = all.some(({ drivenBy }) => drivenBy?.pid !== process.pid && drivenBy);
       if (others) this.lookLater();
     } catch (error) {
-      this.log.warn('The journals of runs could not be read:', error);
+      log.warn('The journals of runs could not be read:', error);
     }
   }
 
-  /** Takes up a run once more whose end could not be found out. */
+  /** Takes up a run or an update once more whose end could not be found out. */
   again(id: string): void {
     this.tried.delete(id);
     void this.look();
   }
 
-  private async takeUp(id: string): Promise<void> {
+  /** @param follow resolves once it is ours */
+  private async takeUp(id: string, follow: () => Promise<void>): Promise<void> {
     if (this.disposed) return;
     this.tried.add(id);
     try {
-      const run = await this.runs.recover(id, (socket) => this.registry.attach(socket));
-      void this.reporter.follow(run, () => this.again(id));
+      await follow();
     } catch (error) {
       // Another window was faster, as a rule.
-      this.log.info(`Run ${id} was not taken up: ${explanationText(explain(error))}`);
+      this.parts.log.info(`${id} was not taken up: ${explanationText(explain(error))}`);
       this.tried.delete(id);
       this.lookLater();
     }
   }
 
+  private async followUpdate(id: string): Promise<void> {
+    const { desk, registry, updateReporter } = this.parts;
+    const update = await desk.recover(id, (socket) => registry.attach(socket));
+    void updateReporter.follow(update, () => this.again(id));
+  }
+
+  private async followRun(id: string): Promise<void> {
+    const { runs, registry, reporter } = this.parts;
+    const run = await runs.recover(id, (socket) => registry.attach(socket));
+    void reporter.follow(run, () => this.again(id));
+  }
+
   /** It migrates, and neither a run of ours nor one that is known of another program tells why. */
   private isUnexplained(id: MachineId): boolean {
-    const facts = this.registry.get(id)?.snapshot.facts;
+    const { registry, runs, drivers } = this.parts;
+    const facts = registry.get(id)?.snapshot.facts;
     if (facts === undefined || !isMigrating(facts.migration)) return false;
-    return this.runs.active(id) === undefined && this.drivers.of(id) === undefined;
+    return runs.active(id) === undefined && drivers.of(id) === undefined;
   }
 
   /** Once for many changes: a migration by hand stays unexplained, and tells of itself all the time. */
@@ -139,31 +160,8 @@ export class RunRecovery implements Contribution {
       reason,
       path,
     );
-    this.log.warn(text);
-    void this.prompts.message('warning', text);
+    const { log, prompts } = this.parts;
+    log.warn(text);
+    void prompts.message('warning', text);
   }
-}
-
-/** By the sockets of both machines, and by their processes: a QEMU may have several monitors. */
-function othersOf(
-  open: readonly ListedRun[],
-  snapshots: readonly MachineSnapshot[],
-): ReadonlyMap<MachineId, OtherDriver> {
-  return new Map(
-    open.flatMap(({ id, state, drivenBy }) => {
-      if (drivenBy === undefined || drivenBy.pid === process.pid) return [];
-      const driver = { program: drivenBy.program, pid: drivenBy.pid, run: id };
-      const sides = [state.begin.source, state.begin.target];
-      const same = snapshots.filter(({ process: qemu }) =>
-        sides.some(
-          (side) =>
-            qemu !== undefined &&
-            side.process?.pid === qemu.pid &&
-            side.process.startTicks === qemu.startTicks,
-        ),
-      );
-      const ids = [...sides.map(({ socket }) => socket), ...same.map((snapshot) => snapshot.id)];
-      return ids.map((machine) => [machine, driver] as const);
-    }),
-  );
 }

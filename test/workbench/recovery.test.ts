@@ -7,6 +7,7 @@ import { hostId } from '../../src/migration/run/journal/processes';
 import { MigrationReporter } from '../../src/ui/migrationReporter';
 import { OtherDrivers } from '../../src/ui/otherDrivers';
 import { RunRecovery } from '../../src/ui/runRecovery';
+import { FakeDesk } from '../support/fakeDesk';
 import { Bench, eventually } from './support/extension';
 
 const log = {
@@ -29,16 +30,15 @@ describe('runs that a closed window has left', () => {
 
   function look(): Promise<void> {
     const { journals, runs, registry } = bench.access;
+    const desk = new FakeDesk(() => {
+      throw new Error('nothing is planned here');
+    });
     const reporter = new MigrationReporter(bench.prompts, log, noDetails);
-    return new RunRecovery(
-      journals,
-      runs,
-      registry,
-      reporter,
-      bench.prompts,
-      log,
-      new OtherDrivers(),
-    ).look();
+    return new RunRecovery({
+      ...{ journals, runs, registry, reporter, log, desk, prompts: bench.prompts },
+      updateReporter: { follow: () => Promise.resolve() },
+      drivers: new OtherDrivers(),
+    }).look();
   }
 
   async function put(id: string, text: string): Promise<string> {

@@ -1,4 +1,5 @@
 import { localHost } from '../../migration/liveUpdate/localHost';
+import { forgottenUpdate } from '../../migration/liveUpdate/recoverUpdate';
 import { LiveUpdates } from '../../migration/liveUpdate/updates';
 import { isOneSided, methodOf } from '../../migration/methods/names';
 import type { ListedRun, ListedUpdate } from '../../migration/run/journal/journals';
@@ -252,14 +253,26 @@ async function takeUpUpdate(
 }
 
 async function forgetOne(session: Session, run: string): Promise<CommandResult> {
-  if (await isUpdate(session, run)) {
-    throw new UsageError('A live update cannot be forgotten: take it up, which looks again.');
-  }
+  if (await isUpdate(session, run)) return forgetUpdate(session, run);
   const outcome = await session.journals.forget(run, forgottenOutcome);
   return {
     exitCode: ExitCode.ok,
     lines: outcomeLines(outcome),
     document: { run, forgotten: true, headline: outcome.headline },
+  };
+}
+
+/** Its run may be open as well, and is not called ended with it: that one can still be looked at. */
+async function forgetUpdate({ journals }: Session, id: string): Promise<CommandResult> {
+  const { state: update } = await journals.findUpdate(id);
+  const { runs: listed } = await journals.list();
+  const open = listed.find(({ state }) => !state.ended && isRunOf(update, state));
+  const { headline, nextStep } = await journals.forgetUpdate(id, forgottenUpdate);
+  const next = open && `Its migration is still open:  qemu-migration resume ${open.id}`;
+  return {
+    exitCode: ExitCode.ok,
+    lines: [headline, nextStep, ...(next === undefined ? [] : [next])],
+    document: { update: id, forgotten: true, headline, openRun: open?.id },
   };
 }
 

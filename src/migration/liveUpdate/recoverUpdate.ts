@@ -4,6 +4,7 @@ import { AbsentMachine } from '../run/journal/absentMachine';
 import type { ProcessIdentity } from '../run/journal/entries';
 import type { Holding, Journals, ListedRun, UpdateClaim } from '../run/journal/journals';
 import { identityOf, isSameIdentity, isStillThere, keyOfProcess } from '../run/journal/processes';
+import type { JournalledUpdateEnd } from '../run/journal/updateEntries';
 import type { UpdateJournal } from '../run/journal/updateJournal';
 import { isRunOf, type UpdateState } from '../run/journal/updateState';
 import { Side } from '../run/look';
@@ -324,4 +325,16 @@ function interruptedText({ driver, startedAt, incomplete, left }: UpdateState): 
   const how = left ? 'left it open' : 'ended in the middle of it';
   const gap = incomplete ? ' Its journal is incomplete.' : '';
   return `It was begun ${when} by ${driver.program} (pid ${driver.pid}), which ${how}.${gap}`;
+}
+
+/** What is written when a person says that an update needs no more attention. */
+export function forgottenUpdate({ begin }: UpdateState): JournalledUpdateEnd {
+  const { plan, machine } = begin;
+  return {
+    kind: 'failed',
+    headline: `The live update of ${plan.label} was set aside by hand; nothing was sent.`,
+    details: [],
+    nextStep: `Look for two QEMUs of this guest, at ${machine.socket} and at ${plan.qmpSocket}: neither was ended, and no name was moved.`,
+    leftovers: [],
+  };
 }

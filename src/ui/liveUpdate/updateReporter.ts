@@ -26,11 +26,20 @@ export class UpdateReporter {
     this.documents = documents;
   }
 
-  /** Resolves when it has ended and its outcome is told. Never rejects. */
-  async follow(update: LiveUpdate): Promise<void> {
+  /**
+   * Resolves when it has ended and its outcome is told. Never rejects.
+   *
+   * @param again it was taken up after its window or program had closed; offered when the outcome is
+   * unknown: to look once more
+   */
+  async follow(update: LiveUpdate, again?: () => void): Promise<void> {
     const { label } = update.record;
-    await this.whileIn(l10n.t('Live update of {0}', label), update, () => update.cancel());
-    this.tell(update.record, await update.outcome);
+    const title =
+      again === undefined
+        ? l10n.t('Live update of {0}', label)
+        : l10n.t('Taking up the live update of {0}', label);
+    await this.whileIn(title, update, () => update.cancel());
+    this.tell(update.record, await update.outcome, again);
   }
 
   /** All that is known of the machine's last live update. */
@@ -68,7 +77,7 @@ export class UpdateReporter {
     await this.prompts.progress({ title: cancelling, where: 'notification' }, show);
   }
 
-  private tell(record: LiveUpdateRecord, outcome: UpdateOutcome): void {
+  private tell(record: LiveUpdateRecord, outcome: UpdateOutcome, again?: () => void): void {
     const { headline, details, nextStep, leftovers, times, kind } = outcome;
     this.log.info(`Live update of ${record.label}: ${kind}. ${headline}`);
     for (const line of [...details, ...leftovers, nextStep]) if (line !== '') this.log.info(line);
@@ -79,13 +88,20 @@ export class UpdateReporter {
         : leftovers.length === 1
           ? (leftovers[0] ?? '')
           : l10n.t('{0} things were left behind.', leftovers.length);
-    const text = [headline, figures === '' ? '' : `(${figures})`, left, nextStep]
+    const told = [headline, figures === '' ? '' : `(${figures})`, left, nextStep]
       .filter((part) => part !== '')
       .join(' ');
+    const text =
+      again === undefined
+        ? told
+        : l10n.t('A live update that was under way when its window or program closed: {0}', told);
     const showDetails = l10n.t('Show Details');
+    const lookAgain = l10n.t('Look Again');
+    const buttons = [...(kind === 'unknown' && again ? [lookAgain] : []), showDetails];
     const severity = kind === 'updated' && leftovers.length > 0 ? 'warning' : severities[kind];
-    void this.prompts.message(severity, text, [showDetails]).then((button) => {
+    void this.prompts.message(severity, text, buttons).then((button) => {
       if (button === showDetails) void this.details(record);
+      if (button === lookAgain) again?.();
     });
   }
 }

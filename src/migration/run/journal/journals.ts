@@ -27,7 +27,12 @@ import {
 import { MachineLocks, type Lockable, type MachineLock } from './locks';
 import { RunJournal } from './runJournal';
 import { stateOf, type Beginning, type JournalState } from './state';
-import { parseUpdateEntry, printUpdateEntry, type StampedUpdateEntry } from './updateEntries';
+import {
+  parseUpdateEntry,
+  printUpdateEntry,
+  type JournalledUpdateEnd,
+  type StampedUpdateEntry,
+} from './updateEntries';
 import { UpdateJournal } from './updateJournal';
 import { updateStateOf, type UpdateBeginning, type UpdateState } from './updateState';
 
@@ -270,6 +275,17 @@ export class Journals {
   async forget(id: string, outcome: (state: JournalState) => RunOutcome): Promise<RunOutcome> {
     const { journal, state } = await this.reopen(id);
     return journal.end(outcome(state));
+  }
+
+  /** The same of a live update; its run is left as it is. */
+  async forgetUpdate(
+    id: string,
+    outcome: (state: UpdateState) => JournalledUpdateEnd,
+  ): Promise<JournalledUpdateEnd> {
+    const { journal, state } = await this.reopenUpdate(id);
+    const end = outcome(state);
+    await journal.end(end, true);
+    return end;
   }
 
   /**
