@@ -63,6 +63,15 @@ export async function quitSource(
   return `The old QEMU (pid ${process.pid}) ${why} and is still there. It has no guest any more.`;
 }
 
+/** The source answered that it runs its guest, or never gave it to anybody. */
+export function stillHasGuest(source: SideView): boolean {
+  if (source.kind !== 'answered') return false;
+  const { runState, migrationStatus } = source;
+  if (runState.running) return true;
+  const stage = migrationStatus ?? 'none';
+  return runState.status !== 'postmigrate' && ['none', 'failed', 'cancelled'].includes(stage);
+}
+
 /**
  * Ends a target of ours that has no guest: by `quit`, else by a signal.
  *
@@ -84,6 +93,8 @@ export async function endTarget(
     log(`quit on the target: ${proof.why}`);
     await sendQuit(target);
     if (await untilGone(pid, patience.quitMs / 2, patience)) return undefined;
+  } else if (here.kind === 'answered' && !stillHasGuest(here)) {
+    return `The new QEMU (pid ${pid.pid}) was left as it is: it does not answer, and the old one gave its guest away (${viewText(here)}).`;
   }
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
     log(`${signal} to the target (pid ${pid.pid}): ${proven}`);

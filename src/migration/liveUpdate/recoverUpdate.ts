@@ -14,6 +14,7 @@ import type { UpdatePatience, UpdateRegistry } from './host';
 import { noTimes } from './measure';
 import { textOf } from './names';
 import { blankUpdate, journalEnd, stayedOutcome } from './outcome';
+import { stillHasGuest } from './processEnd';
 import { rollBack } from './rollBack';
 import { settleUpdate } from './settle';
 import { isStartedFor } from './startTarget';
@@ -86,6 +87,11 @@ async function recover(recovery: UpdateRecovery): Promise<Ended> {
   const target =
     targetProcess === undefined ? undefined : await reachTarget(recovery, targetProcess);
   const found = { source, sourceProcess, target, targetProcess, run };
+  // A run that was announced may have moved the guest, also when its journal is not there any more.
+  if (run === undefined && state.runAnnounced && targetProcess !== undefined) {
+    const view = await new Side(source, sourceProcess).look();
+    if (!stillHasGuest(view)) return leave(recovery, found);
+  }
   if (run === undefined || run.owner === 'source') {
     return sourceThere || targetProcess === undefined
       ? takeBack(recovery, found)

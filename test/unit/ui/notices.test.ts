@@ -19,7 +19,9 @@ async function metafileOf(entry: string): Promise<Metafile> {
 }
 
 describe('the notices of what is bundled', () => {
-  it('have the licence of each package that the bundles contain, and of what those need', async () => {
+  it('have the licence of each package that the bundles contain, and of what those need', async function () {
+    // It bundles everything once more.
+    this.timeout(60_000);
     const metafiles = await Promise.all(['src/extension.ts', 'src/cli/main.ts'].map(metafileOf));
     const packages = bundledPackages(metafiles);
     const names = new Set(packages.map(({ name }) => name));
