@@ -33,10 +33,6 @@ const ways: readonly Way[] = [
     title: '11.1 by cpr-transfer',
     ...{ from: '11.1', to: '11.1', method: 'cpr-transfer', memory: 'memfd' },
   },
-  {
-    title: '11.1 by cpr-exec, once its TAP is an open descriptor',
-    ...{ from: '11.1', to: '11.1', method: 'cpr-exec', memory: 'memfd', first: 'tap-adoption' },
-  },
 ];
 
 describe('the network of a guest through a live update', () => {
@@ -51,7 +47,7 @@ describe('the network of a guest through a live update', () => {
       assertSettled(view);
       assertNetworkHeld(view);
       assert.equal(view.version, wanted.to);
-      assert.equal(view.qemus[0]?.pid === view.sourcePid, wanted.method === 'cpr-exec');
+      assert.notEqual(view.qemus[0]?.pid, view.sourcePid);
     });
   }
 });
