@@ -239,6 +239,10 @@ class Course {
     const { plan } = this.context;
     switch (run.owner) {
       case 'target':
+        // There both sides are one process: only a run that ended well says that the guest is there.
+        if (plan.method === 'cpr-exec' && !['completed', 'too-late-to-cancel'].includes(run.kind)) {
+          return this.leave(run);
+        }
         return this.settle(run);
       case 'source':
         // A cpr-exec has one machine, and its guest is always the source's.

@@ -85,7 +85,12 @@ function lackOf(method: UpdateMethod, input: MethodInput): string | undefined {
     case 'shared-ram':
       return capabilityLack(input, 'x-ignore-shared') ?? sharedFileLack(source) ?? tapLack(input);
     case 'cpr-exec':
-      return modeLack(input, method) ?? sharedLack(source) ?? execTapLack(source);
+      return (
+        modeLack(input, method) ??
+        sharedLack(source) ??
+        execTapLack(source) ??
+        renamedLack(source)
+      );
     case 'plain':
       return input.source.side.facts.schema.hasCommand('migrate')
         ? undefined
@@ -211,6 +216,14 @@ function execTapLack({ taps, descriptors, side }: SourceFacts): string | undefin
   return byName === undefined
     ? undefined
     : `"${byName.id}" was not started with an open descriptor ("fd="): the new program would find ${byName.ifname} busy, and the guest would be lost.`;
+}
+
+/** The program would bind the paths of its command line, and be looked for at the others. */
+function renamedLack({ side, process }: SourceFacts): string | undefined {
+  const own = `${side.snapshot.socketPath}.new`;
+  return process.args.some((word) => word.includes(own))
+    ? `An earlier live update renamed the sockets of ${side.snapshot.label}: its command line names paths at which nobody would look for the new program.`
+    : undefined;
 }
 
 function escapeText(text: string): string {
