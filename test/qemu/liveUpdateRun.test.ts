@@ -32,6 +32,8 @@ describe('a live update of a real QEMU', function () {
       const outcome = await stage.run(plan);
       assert.equal(outcome.kind, 'updated', JSON.stringify(outcome, undefined, 2));
       assert.deepEqual(outcome.leftovers, []);
+      // "Quit it: its guest lives elsewhere" would be said of the QEMU that has the guest now.
+      assert.equal(stage.runs.last(machine.id), undefined);
       // The old one is gone, the new one answers at both of its sockets.
       assert.equal(await isAlive(plan.start.like), false);
       assert.equal(machine.snapshot.process?.pid, outcome.targetPid);

@@ -75,7 +75,7 @@ export class Runs implements Disposable {
     const target = this.machine(request.target);
     const labels = { source: source.snapshot.label, target: target.snapshot.label };
     const run = new ActiveRun(this.nextId++, request, labels, Date.now(), this.look);
-    this.add(run);
+    this.add(run, parts.holding !== undefined || parts.beforeSwitchover !== undefined);
     run.begin((signals) =>
       driverOf(request)({
         ...signals,
@@ -112,16 +112,21 @@ export class Runs implements Disposable {
       async ({ request: { options } }) =>
         options?.file === undefined ? undefined : lockOfFile(options.file.path),
     );
-    return this.takeUp(journal, state, attach);
+    return this.takeUp(journal, state, attach, holding !== undefined);
   }
 
-  private takeUp(journal: RunJournal, state: JournalState, attach: Attach): Run {
+  private takeUp(
+    journal: RunJournal,
+    state: JournalState,
+    attach: Attach,
+    isPartOfUpdate: boolean,
+  ): Run {
     const { begin, startedAt } = state;
     const labels = { source: begin.source.label, target: begin.target.label };
     const run = new ActiveRun(
       ...([this.nextId++, begin.request, labels, startedAt, this.look, journal.run] as const),
     );
-    this.add(run);
+    this.add(run, isPartOfUpdate);
     run.begin((signals) =>
       recoverRun({
         ...signals,
@@ -148,7 +153,7 @@ export class Runs implements Disposable {
     }
   }
 
-  private add(run: ActiveRun): void {
+  private add(run: ActiveRun, isPartOfUpdate: boolean): void {
     const { source, target } = run.record.request;
     for (const id of [source, target]) {
       this.activeById.set(id, run);
@@ -156,7 +161,11 @@ export class Runs implements Disposable {
     }
     run.onDidChange((record) => {
       if (record.outcome !== undefined) {
-        for (const id of [source, target]) this.activeById.delete(id);
+        for (const id of [source, target]) {
+          this.activeById.delete(id);
+          // The new QEMU gets the name of the old one: what was good advice for that would end the guest.
+          if (isPartOfUpdate && record.outcome.owner === 'target') this.lastById.delete(id);
+        }
       }
       this.changes.fire(record);
     });

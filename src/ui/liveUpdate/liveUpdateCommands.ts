@@ -159,16 +159,17 @@ export class LiveUpdateCommands implements Contribution {
           icon: 'sparkle',
           description: l10n.t('as the two QEMUs offer'),
         },
-        ...plan.methods.map(
-          ({ method: value, offered, reason }): PromptItem<LiveUpdateRequest['method']> => ({
+        // Those of one group stand together, or its heading would hold for others.
+        ...[...plan.methods]
+          .sort((a, b) => Number(b.offered) - Number(a.offered))
+          .map(({ method: value, offered, reason }): PromptItem<LiveUpdateRequest['method']> => ({
             label: updateMethodTitles[value],
             value,
             icon: value === plan.method ? 'check' : 'blank',
             ...(value === plan.method && { description: l10n.t('in this plan') }),
             detail: offered ? `${updateMethodMeanings[value]} ${reason}` : reason,
             ...(!offered && { refusal: reason, group: l10n.t('not offered') }),
-          }),
-        ),
+          })),
       ],
       active: plan.method,
     });
