@@ -26,8 +26,9 @@ export async function watchTaps(
       const told = wrongs(await guard.restore());
       await guard.release();
       return told;
-    } catch (error) {
-      return [`The TAPs of the old QEMU were not looked at again: ${textOf(error)}`];
+    } catch {
+      // The one that watched was killed, perhaps while the TAP was as the other QEMU had made it.
+      return putBackAnew(helperPath, source, state);
     }
   };
   try {
@@ -52,6 +53,32 @@ export async function watchTaps(
       await guard.release().catch(() => undefined);
     },
   };
+}
+
+/** By another watch, which is told how the TAPs were; what else was recorded died with the first. */
+async function putBackAnew(
+  helperPath: string,
+  source: QemuProcess,
+  before: TapGuardState,
+): Promise<readonly string[]> {
+  const taps = before.taps.map(({ fd, ifname, recordedHeaderSize, recordedOffloads }) => ({
+    ...{ fd, ifname, headerSize: recordedHeaderSize },
+    ...(recordedOffloads !== null && { offloads: recordedOffloads }),
+  }));
+  try {
+    const { guard } = await TapGuard.begin(helperPath, source, taps);
+    const state = await guard.restore();
+    await guard.release();
+    const lent = before.taps.filter(({ multiQueue }) => multiQueue).map(({ ifname }) => ifname);
+    return [
+      ...wrongs(state),
+      ...[...new Set(lent)].map(
+        (ifname) => `Whether all queues of the TAP ${ifname} are attached was not looked at.`,
+      ),
+    ];
+  } catch (error) {
+    return [`The TAPs of the old QEMU were not looked at again: ${textOf(error)}`];
+  }
 }
 
 /** What is not as it was when the watch began, as sentences. */
