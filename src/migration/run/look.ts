@@ -1,7 +1,7 @@
 import type { CloseReason } from '../../qmp/errors';
 import { isAlive, isSameProcess } from '../../vm/process';
 import type { MachineHandle, MachineSnapshot, QemuProcess } from '../../vm/types';
-import { readMigrationInfo, type MigrationInfo } from './migrationInfo';
+import { readMigrationInfo, stageOf, type MigrationInfo } from './migrationInfo';
 import type { SideView } from './ownership';
 import { patience } from './patience';
 
@@ -38,8 +38,7 @@ export class Side {
     const { snapshot } = this.machine;
     if (snapshot.state.kind === 'lost' && isQuit(snapshot.state.reason)) this.quitSeen = true;
     if (snapshot.state.kind !== 'ready' || (await this.isStranger())) return this.lookAtProcess();
-    this.pending ??= this.machine
-      .refresh(['migration', 'status'])
+    this.pending ??= this.ask()
       .catch(() => undefined)
       .finally(() => {
         this.pending = undefined;
@@ -58,6 +57,20 @@ export class Side {
       runState: now.facts.runState,
       migrationStatus: this.info.status,
     };
+  }
+
+  /**
+   * The event of an end may come between the two answers. It brings the status without the reason
+   * of a failure or the figures, which QEMU gives when asked again.
+   */
+  private async ask(): Promise<void> {
+    const { migration } = await this.machine.refresh(['migration', 'status']);
+    const { status, errorText, downtimeMs } = readMigrationInfo(migration);
+    if (status === this.info.status) return;
+    const lacks =
+      (stageOf(status) === 'failed' && errorText === undefined) ||
+      (stageOf(status) === 'completed' && downtimeMs === undefined);
+    if (lacks) await this.machine.refresh(['migration']);
   }
 
   /** The last picture that QEMU gave, without asking again. */
