@@ -104,7 +104,11 @@ export function contributionsOf(services: Services): readonly Contribution[] {
   const pairPicker = new PairPicker(registry, pairs, prompts);
   const pairQuestions = new PairQuestions(registry, pairs, prompts);
   const transfer = new PairedBackendTransfer(pairPicker, history, prompts);
-  const preflight = new PreflightList(history, commands, prompts, services.locateHelper);
+  const preflight = new PreflightList(history, commands, prompts, {
+    locateHelper: services.locateHelper,
+    journals,
+    machineAt: (id) => registry.get(id),
+  });
   const library = new ProfileLibrary();
   const documents = new SettingsDocuments(registry, library);
   const { desk } = services;

@@ -12,6 +12,7 @@ import {
   type QemuVersionName,
 } from '../../scripts/lib/qemu';
 import { locateHelper } from '../../src/fdpass/locate';
+import { preflight } from '../../src/migration/preflight/preflight';
 import { discardSaved } from '../../src/migration/run/oneSided/savedGuest';
 import { notePathOf, readNote } from '../../src/migration/run/oneSided/savedNote';
 import { readStateHeader } from '../../src/migration/run/oneSided/stateHeader';
@@ -338,6 +339,23 @@ for (const version of versions) {
       await runsOn(source);
     });
 
+    /** What the check before a restore says, with whether a person may overrule it. */
+    const blocks = async (qemu: QemuProcess): Promise<Readonly<Record<string, boolean>>> => {
+      const machine = registry.get(qemu.qmpSocket) ?? assert.fail('it is connected');
+      const { findings } = await preflight(machine, machine, request('restore', qemu), {
+        ...{ journals, machineAt: (id) => registry.get(id) },
+        locateHelper: () => assert.fail('QEMU opens the file itself'),
+      });
+      return Object.fromEntries(
+        findings
+          .filter(({ level }) => level === 'blocks')
+          .map(({ id, subject, canBeOverruled }) => [
+            `${id} ${subject ?? ''}`.trim(),
+            canBeOverruled ?? false,
+          ]),
+      );
+    };
+
     it('restores into nothing what still runs, was restored, or is cut', async () => {
       const source = await startSource();
       assert.equal((await save(source)).kind, 'completed');
@@ -347,6 +365,7 @@ for (const version of versions) {
       const twice = await restore(target, { force: { reason: 'I want it' } });
       assert.equal(twice.kind, 'refused');
       assert.match(twice.details.join(' '), /it would be there twice/);
+      assert.deepEqual(await blocks(target), { 'saved-guest-there source': false });
       assert.equal(await target.guestStatus(), 'inmigrate');
       assert.deepEqual(await settingsOf(target), untouched);
       await source.stop();
@@ -357,6 +376,7 @@ for (const version of versions) {
       assert.match(again.details.join(' '), /was restored into, still has it/);
       await target.stop();
       assert.match((await restore(second)).details.join(' '), /was restored before/);
+      assert.deepEqual(await blocks(second), { 'restored-before target': true });
 
       await truncate(file, 3_000_000);
       const cut = await restore(second, { force: { reason: 'let us see' } });

@@ -35,6 +35,8 @@ export async function check(session: Session, options: PreflightOptions): Promis
   const request: MigrationRequest = { ...options.request, source: source.id, target: target.id };
   const report = await preflight(source, target, request, {
     measure: options.measure,
+    journals: session.journals,
+    machineAt: (id) => session.registry.get(id),
     locateHelper: () =>
       locateHelper({ ...options.helper, platform: process.platform, arch: process.arch }),
   });
@@ -95,6 +97,7 @@ function result(
         what: finding.what,
         why: finding.why,
         nextStep: finding.nextStep,
+        ...(finding.level === 'blocks' && { canBeOverruled: finding.canBeOverruled === true }),
         ...(finding.fix && {
           fix: {
             title: finding.fix.title,
@@ -130,6 +133,9 @@ function findingLines(finding: Finding, place: string, calls: readonly string[])
     ...wrap(finding.what, '      '),
     ...wrap(finding.why, '      '),
     ...wrap(`→ ${finding.nextStep}`, '      '),
+    ...(finding.canBeOverruled === true
+      ? wrap('Can be overruled: "migrate --force REASON".', '      ')
+      : []),
     // A command is to be copied whole.
     ...calls.map((call) => `      $ ${call}`),
   ];

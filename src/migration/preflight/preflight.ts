@@ -5,8 +5,11 @@ import type { MachineHandle, VmFacts } from '../../vm/types';
 import { isOneSided, methodOf } from '../methods/names';
 import { findObstacles } from '../run/checks/checks';
 import { readMethodFacts } from '../run/checks/methodFacts';
-import type { Obstacle } from '../run/checks/obstacle';
+import { isForceable } from '../run/checks/force';
+import type { Obstacle, ObstacleId } from '../run/checks/obstacle';
 import { asPlanned } from '../run/checks/projected';
+import { readSavedGuest, savedReasons, savedWarnings } from '../run/oneSided/restoreChecks';
+import type { RunContext } from '../run/runContext';
 import type { MigrationRequest } from '../run/types';
 import { isEmptyChange, type ChangeRequest } from '../settings/change';
 import { blockingFinding } from './blocking';
@@ -20,13 +23,14 @@ import { methodFindings } from './method';
 import { paceFindings } from './pace';
 import { settingFindings } from './settings';
 import { transferFindings } from './transfer';
-import type {
-  Finding,
-  FindingLevel,
-  OneSideInput,
-  PreflightInput,
-  PreflightReport,
-  PreflightSide,
+import {
+  findingKey,
+  type Finding,
+  type FindingLevel,
+  type OneSideInput,
+  type PreflightInput,
+  type PreflightReport,
+  type PreflightSide,
 } from './types';
 
 /** What a look needs beside the two machines. */
@@ -35,6 +39,10 @@ export interface PreflightSurroundings {
   readonly locateHelper: () => Promise<HelperLocation>;
   /** Measure for one second how much the guest writes. */
   readonly measure?: boolean;
+  /** What was done before with a saved guest; absent: only its own note tells. */
+  readonly journals?: RunContext['journals'];
+  /** The machines that are connected, to ask those that had a saved guest whether they still have it. */
+  readonly machineAt?: RunContext['machineAt'];
   readonly procRoot?: string;
 }
 
@@ -60,7 +68,8 @@ export async function preflight(
   const ready = asked.every(({ snapshot }) => snapshot.state.kind === 'ready');
   if (!ready || (!isOneSided(method) && source === target)) {
     const obstacles = findObstacles(request, source.snapshot, target.snapshot);
-    return report([...obstacles.map((each) => blockingFinding(each, undefined)), ...helper], false);
+    const found = obstacles.map((each) => blockingFinding(each, undefined));
+    return report([...found, ...helper], request, false);
   }
   const measuring = surroundings.measure === true && !alone;
   if (alone) {
@@ -68,11 +77,13 @@ export async function preflight(
     const side = await readSide(source, procRoot);
     const facts = await readMethodFacts(request, source, target, procRoot);
     const input = { request, source: side, target: target.snapshot, method: facts };
-    return report([...judgeOne(input), ...helper], false);
+    const saved = method === 'restore' ? await savedFindings(input, surroundings) : [];
+    const found = [...judgeOne(input), ...saved, ...helper];
+    return report(uniqueFindings(found), request, false);
   }
   const input = await readInput(source, target, request, surroundings);
   const rate = measuring ? await measureDirtyRate(source) : undefined;
-  return report([...judge(input, rate), ...helper], measuring);
+  return report([...judge(input, rate), ...helper], request, measuring);
 }
 
 /** All findings of what was read. Pure. */
@@ -143,12 +154,50 @@ export function fixRequests(
   );
 }
 
-function report(findings: readonly Finding[], measured: boolean): PreflightReport {
+function report(
+  all: readonly Finding[],
+  request: MigrationRequest,
+  measured: boolean,
+): PreflightReport {
+  const findings = all.map((finding) =>
+    finding.level === 'blocks'
+      ? { ...finding, canBeOverruled: isForceable({ id: finding.id as ObstacleId }, request) }
+      : finding,
+  );
   return {
     findings: levels.flatMap((level) => findings.filter((finding) => finding.level === level)),
     blocked: findings.some(({ level }) => level === 'blocks'),
     measured,
   };
+}
+
+/** What the file of a saved guest, its note and our journals tell: the reasons of a run, and what it would only warn of. */
+async function savedFindings(
+  { request, source }: Pick<OneSideInput, 'request' | 'source'>,
+  { machineAt, journals }: PreflightSurroundings,
+): Promise<readonly Finding[]> {
+  const file = request.options?.file?.path;
+  if (file === undefined) return [];
+  const saved = await readSavedGuest(file, machineAt, journals);
+  const reasons = savedReasons(saved, source.snapshot.label, source.facts, request);
+  return [
+    ...reasons.map((each) => blockingFinding(each, undefined)),
+    ...savedWarnings(saved).map((what): Finding => ({
+      id: 'saved-elsewhere',
+      level: 'warns',
+      side: 'host',
+      what,
+      why: 'Two running copies of one guest destroy its disks.',
+      nextStep: 'Make sure that no other QEMU runs this guest, then go on.',
+    })),
+  ];
+}
+
+/** Two looks may find the same, such as a file that holds no guest. */
+function uniqueFindings(findings: readonly Finding[]): readonly Finding[] {
+  return [
+    ...new Map(findings.toReversed().map((one) => [findingKey(one), one])).values(),
+  ].toReversed();
 }
 
 async function helperFindings(

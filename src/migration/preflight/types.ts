@@ -35,6 +35,8 @@ export interface Finding {
   readonly why: string;
   readonly nextStep: string;
   readonly fix?: FindingFix;
+  /** For one that blocks: a person may overrule it, with a reason (`run/checks/force`). */
+  readonly canBeOverruled?: boolean;
 }
 
 /** One machine with everything that was read for this look. */

@@ -1,14 +1,16 @@
 import { l10n } from 'vscode';
-import type { HelperLocation } from '../../fdpass/locate';
-import { fixRequests, preflight } from '../../migration/preflight/preflight';
+import {
+  fixRequests,
+  preflight,
+  type PreflightSurroundings,
+} from '../../migration/preflight/preflight';
 import {
   findingKey,
   type Finding,
   type FindingLevel,
   type PreflightReport,
 } from '../../migration/preflight/types';
-import { isForceable, reasonProblem } from '../../migration/run/checks/force';
-import type { ObstacleId } from '../../migration/run/checks/obstacle';
+import { reasonProblem } from '../../migration/run/checks/force';
 import type { MigrationRequest } from '../../migration/run/types';
 import type { SettingsHistory } from '../../migration/settings/history';
 import type { CommandRunner } from '../command';
@@ -22,7 +24,7 @@ export class PreflightList {
   private readonly history: Pick<SettingsHistory, 'perform'>;
   private readonly commands: Pick<CommandRunner, 'showError'>;
   private readonly prompts: Prompts;
-  private readonly locateHelper: () => Promise<HelperLocation>;
+  private readonly surroundings: PreflightSurroundings;
   /** Warnings that were accepted for two machines, so that they are told once. */
   private readonly accepted = new Set<string>();
 
@@ -30,12 +32,12 @@ export class PreflightList {
     history: Pick<SettingsHistory, 'perform'>,
     commands: Pick<CommandRunner, 'showError'>,
     prompts: Prompts,
-    locateHelper: () => Promise<HelperLocation>,
+    surroundings: PreflightSurroundings,
   ) {
     this.history = history;
     this.commands = commands;
     this.prompts = prompts;
-    this.locateHelper = locateHelper;
+    this.surroundings = surroundings;
   }
 
   /**
@@ -57,8 +59,8 @@ export class PreflightList {
         title: l10n.t('{0}: check of the migration', pairLabel(pair)),
         placeholder: verdict(report),
         items: [
-          ...report.findings.map((each) => findingItem(each, pair, request)),
-          ...(starting && canBeForced(report, request) ? [forceItem()] : []),
+          ...report.findings.map((each) => findingItem(each, pair)),
+          ...(starting && canBeForced(report) ? [forceItem()] : []),
           ...actions(report),
         ],
       });
@@ -107,7 +109,7 @@ export class PreflightList {
       return request;
     }
     if (report.blocked) {
-      return canBeForced(report, request) ? this.force(pair, request, report) : request;
+      return canBeForced(report) ? this.force(pair, request, report) : request;
     }
     const keys = new Map(
       report.findings
@@ -197,9 +199,8 @@ export class PreflightList {
     const title = measure
       ? l10n.t('Measuring how much the guest writes')
       : l10n.t('Checking the migration');
-    const { locateHelper } = this;
     return this.prompts.progress({ title, where: 'view' }, () =>
-      preflight(source, target, request, { locateHelper, measure }),
+      preflight(source, target, request, { ...this.surroundings, measure }),
     );
   }
 
@@ -236,16 +237,11 @@ const icons: Readonly<Record<FindingLevel, string>> = {
 };
 
 /** Nothing forbids it but what a person may overrule. */
-function canBeForced({ findings, blocked }: PreflightReport, request: MigrationRequest): boolean {
+function canBeForced({ findings, blocked }: PreflightReport): boolean {
   return (
     blocked &&
-    findings.every((finding) => finding.level !== 'blocks' || mayBeForced(finding, request))
+    findings.every(({ level, canBeOverruled }) => level !== 'blocks' || canBeOverruled === true)
   );
-}
-
-/** The findings that block are the obstacles of a run, by the same names; others are never forced. */
-function mayBeForced({ id, level }: Finding, request: MigrationRequest): boolean {
-  return level === 'blocks' && isForceable({ id: id as ObstacleId }, request);
 }
 
 function forceItem(): PromptItem<Choice> {
@@ -259,19 +255,16 @@ function forceItem(): PromptItem<Choice> {
   };
 }
 
-function findingItem(
-  finding: Finding,
-  pair: PairedMachines,
-  request: MigrationRequest,
-): PromptItem<Choice> {
+function findingItem(finding: Finding, pair: PairedMachines): PromptItem<Choice> {
   const { level, side, what, why, nextStep, fix } = finding;
   return {
     label: what,
     value: finding,
     icon: icons[level],
-    description: mayBeForced(finding, request)
-      ? l10n.t('{0}, can be overruled, {1}', levelWord(level), sideWord(side, pair))
-      : l10n.t('{0}, {1}', levelWord(level), sideWord(side, pair)),
+    description:
+      finding.canBeOverruled === true
+        ? l10n.t('{0}, can be overruled, {1}', levelWord(level), sideWord(side, pair))
+        : l10n.t('{0}, {1}', levelWord(level), sideWord(side, pair)),
     detail:
       fix === undefined ? [why, nextStep].join(' ') : l10n.t('{0} Enter: {1}.', why, fix.title),
     group: groupOf(level),
