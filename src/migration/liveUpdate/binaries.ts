@@ -154,8 +154,8 @@ const questions = [
   'query-target',
   'query-migrate-parameters',
   'query-migrate-capabilities',
-  'quit',
 ] as const;
+const lastAnswer = /"id":\s*"query-migrate-capabilities"/;
 
 const bareArgs = [
   ...['-machine', 'none', '-nodefaults', '-no-user-config', '-display', 'none'],
@@ -219,6 +219,8 @@ async function question(program: string, patienceMs: number): Promise<BinaryOffe
   };
 }
 
+const asLine = (execute: string): string => `${JSON.stringify({ execute, id: execute })}\n`;
+
 function converse(
   program: string,
   patienceMs: number,
@@ -229,13 +231,20 @@ function converse(
     });
     const said: Buffer[] = [];
     let complaint = '';
-    child.stdout.on('data', (data: Buffer) => said.push(data));
+    let tail = '';
+    let told = false;
+    child.stdout.on('data', (data: Buffer) => {
+      said.push(data);
+      tail = (tail + data.toString('latin1')).slice(-4096);
+      if (told || !lastAnswer.test(tail)) return;
+      // Not before: a QEMU that quits throws away what nobody has read yet, and the schema is large.
+      told = true;
+      child.stdin.write(asLine('quit'));
+    });
     child.stderr.on('data', (data: Buffer) => (complaint += data.toString()));
     // It may be gone before it has read anything.
     child.stdin.on('error', () => undefined);
-    child.stdin.write(
-      questions.map((execute) => `${JSON.stringify({ execute, id: execute })}\n`).join(''),
-    );
+    child.stdin.write(questions.map((each) => asLine(each)).join(''));
     const done = (end: string): void =>
       resolve({ said: Buffer.concat(said).toString(), complaint, end });
     child.on('error', (error) => {
