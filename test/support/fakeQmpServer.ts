@@ -63,6 +63,14 @@ export class FakeQmpServer {
   /** The first is being served, the others wait for their greeting. */
   private clients: FakeClient[] = [];
   private replaying: Replay | undefined;
+  private heldAfter: string | undefined;
+  private isHeld = false;
+  /** Told each command when it comes. */
+  onCall: ((call: FakeCall) => void) | undefined;
+  /** Told when it is about to go away as it did in the recording. */
+  onVanish: (() => void) | undefined;
+  /** Told when it has gone away. */
+  onStopped: (() => void) | undefined;
 
   private constructor(options: FakeQmpServerOptions) {
     this.options = options;
@@ -97,8 +105,22 @@ export class FakeQmpServer {
     this.replaying = new Replay(readRecording(this.options.build, caseName, side), {
       qemu: this.qemu,
       sendEvent: (event) => this.clients[0]?.sendEvent(event),
-      vanish: () => void this.stop(),
+      vanish: () => {
+        this.onVanish?.();
+        void this.stop();
+      },
     });
+  }
+
+  /** What was recorded behind this command is played only after {@link releaseReplay}. */
+  holdReplayAfter(command: string): void {
+    this.heldAfter = command;
+  }
+
+  releaseReplay(): void {
+    this.heldAfter = undefined;
+    this.isHeld = false;
+    this.replaying?.advance();
   }
 
   /** Sends an event, stamped now, if a client is there that has negotiated. */
@@ -130,6 +152,7 @@ export class FakeQmpServer {
     for (const { socket } of clients) socket.destroySoon();
     await new Promise<void>((resolve) => this.server.close(() => resolve()));
     if (this.directory !== undefined) rmSync(this.directory, { recursive: true, force: true });
+    this.onStopped?.();
   }
 
   /** The names of the commands received, in order. */
@@ -140,6 +163,8 @@ export class FakeQmpServer {
   /** Takes a command from a client and answers it. */
   async receive(client: FakeClient, call: FakeCall): Promise<void> {
     this.transcript.push(call);
+    this.onCall?.(call);
+    if (call.command === this.heldAfter) this.isHeld = true;
     try {
       const result = await this.run(client, call);
       if (result !== noReply) client.reply(call, { return: result });
@@ -148,7 +173,7 @@ export class FakeQmpServer {
       client.reply(call, { error: { class: error.errorClass, desc: error.message } });
     }
     if (call.command === 'quit' && client.negotiated) await this.stop();
-    else this.replaying?.advance();
+    else if (!this.isHeld) this.replaying?.advance();
   }
 
   private run(client: FakeClient, call: FakeCall): ReturnType<FakeHandler> {

@@ -9,10 +9,10 @@ import {
   switchBackendTransfer,
 } from '../../../src/migration/settings/backendTransfer';
 import { applyChanges } from '../../../src/migration/settings/change';
-import type { JsonValue } from '../../../src/qmp/json';
 import { MachineRegistry } from '../../../src/vm/registry';
 import type { MachineHandle } from '../../../src/vm/types';
 import { FakeQmpServer, FakeRefusal } from '../../support/fakeQmpServer';
+import { placeOfNic, waiting, withoutNic } from '../../support/fakeTransferSides';
 import type { Build } from '../../support/recordings';
 
 /** Two fake QEMUs of one recorded build: a running source with a NIC, and a waiting target. */
@@ -46,47 +46,6 @@ class Stage {
 
 async function switchOn(machine: MachineHandle): Promise<void> {
   await applyChanges([{ machine, change: switchBackendTransfer(machine.snapshot, true) }]);
-}
-
-function waiting(server: FakeQmpServer): void {
-  server.qemu.status = { status: 'inmigrate', running: false };
-}
-
-/** The merged spelling wants a target without NIC; the recordings' introspection has one. */
-function withoutNic(server: FakeQmpServer): void {
-  waiting(server);
-  let added = false;
-  server.on('device_add', () => {
-    added = true;
-    return {};
-  });
-  server.on('qom-list', ({ path }) =>
-    path === '/machine/peripheral'
-      ? [
-          { name: 'rp1', type: 'child<pcie-root-port>' },
-          ...(added ? [{ name: 'nic0', type: 'child<virtio-net-pci>' }] : []),
-        ]
-      : [],
-  );
-  server.on('human-monitor-command', () => ' \\ net0: index=0,type=tap,incoming\r\n');
-}
-
-/** What the recorded introspection does not hold of the source's NIC. */
-function placeOfNic(server: FakeQmpServer): void {
-  const answers: Record<string, JsonValue> = {
-    netdev: 'net0',
-    mac: '52:54:00:12:34:56',
-    parent_bus: '/machine/peripheral/rp1/rp1',
-    addr: '00.0',
-    mq: false,
-    type: `pc-q35-10.2-machine`,
-  };
-  server.on('qom-get', ({ property }) => {
-    const name = typeof property === 'string' ? property : '';
-    const answer = answers[name];
-    if (answer === undefined) throw new FakeRefusal(`Property '${name}' not found`);
-    return answer;
-  });
 }
 
 /** The recorded runs went over without a pause before the switchover. */
