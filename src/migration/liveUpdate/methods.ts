@@ -86,10 +86,7 @@ function lackOf(method: UpdateMethod, input: MethodInput): string | undefined {
       return capabilityLack(input, 'x-ignore-shared') ?? sharedFileLack(source) ?? tapLack(input);
     case 'cpr-exec':
       return (
-        modeLack(input, method) ??
-        sharedLack(source) ??
-        execTapLack(source) ??
-        renamedLack(source)
+        modeLack(input, method) ?? sharedLack(source) ?? execTapLack(source) ?? renamedLack(source)
       );
     case 'plain':
       return input.source.side.facts.schema.hasCommand('migrate')

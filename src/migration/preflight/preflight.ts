@@ -179,6 +179,8 @@ async function savedFindings(
   const file = request.options?.file?.path;
   if (file === undefined) return [];
   const saved = await readSavedGuest(file, machineAt, journals);
+  // Usual after a save; whether nobody runs the guest is open where that could not be seen.
+  const level = saved.source?.kind === 'standing' ? 'tells' : 'warns';
   const reasons = savedReasons(saved, source.snapshot.label, source.facts, request);
   return [
     ...reasons.map((each) => blockingFinding(each, undefined)),
