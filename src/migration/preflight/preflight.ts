@@ -186,7 +186,7 @@ async function savedFindings(
     ...reasons.map((each) => blockingFinding(each, undefined)),
     ...savedWarnings(saved).map((what): Finding => ({
       id: 'saved-elsewhere',
-      level: 'warns',
+      level,
       side: 'host',
       what,
       why: 'Two running copies of one guest destroy its disks.',
