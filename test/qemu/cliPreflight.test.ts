@@ -87,7 +87,7 @@ describe('the check before a migration from the command line', () => {
       const end = await check('--transport', 'unix');
       assert.equal(end.code, 4, end.stderr);
       assert.match(end.stdout, /^Blocks the migration:\n {2}vcpu-count, target\n/m);
-      assert.match(end.stdout, /→ Start the target with "-smp 1"\./);
+      assert.match(end.stdout, /→ Start the target with "-smp 1"\.\n {6}Can be overruled/);
       assert.match(end.stdout, /^source cannot be migrated to target like this\.$/m);
       assert.equal((await found('--transport', 'unix')).blocked, true);
       assert.equal(await target.guestStatus(), 'inmigrate');

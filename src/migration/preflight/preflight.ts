@@ -173,11 +173,13 @@ function report(
 
 /** What the file of a saved guest, its note and our journals tell: the reasons of a run, and what it would only warn of. */
 async function savedFindings(
-  { request, source }: Pick<OneSideInput, 'request' | 'source'>,
+  { request, source, method }: Pick<OneSideInput, 'request' | 'source' | 'method'>,
   { machineAt, journals }: PreflightSurroundings,
 ): Promise<readonly Finding[]> {
   const file = request.options?.file?.path;
   if (file === undefined) return [];
+  // Found already, and a pipe would be waited for without an end.
+  if (method.file?.kind !== 'file' || method.file.isMigration === false) return [];
   const saved = await readSavedGuest(file, machineAt, journals);
   // Usual after a save; whether nobody runs the guest is open where that could not be seen.
   const level = saved.source?.kind === 'standing' ? 'tells' : 'warns';
