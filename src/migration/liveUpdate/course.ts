@@ -251,7 +251,7 @@ class Course {
           kind: run.kind === 'cancelled' ? 'cancelled' : 'failed',
           run,
           reasons: [run.headline, ...run.details],
-          nextStep: run.nextStep,
+          nextStep: nextUpdate(run),
           proven: 'the run has ended, and the source has the guest',
         });
       case 'neither-yet':
@@ -433,6 +433,13 @@ async function failIfTaken(plan: LiveUpdatePlan, journalled: JournalledPlan): Pr
       'Make the plan anew.',
     );
   }
+}
+
+/** The run's own next step is about a target that the update has ended by itself. */
+function nextUpdate({ kind, cure, guestRunning, nextStep }: RunOutcome): string {
+  if (guestRunning !== true) return nextStep;
+  if (kind === 'cancelled') return 'Make the plan anew to try again.';
+  return `${cure ?? 'Mend the cause.'} Then make the plan anew.`;
 }
 
 function refusedOutcome({ label, findings }: LiveUpdatePlan, error: unknown): UpdateOutcome {

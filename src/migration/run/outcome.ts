@@ -139,6 +139,7 @@ export function outcomeOfFailedStart(start: FailedStart): RunOutcome {
     ],
     nextStep: `${nextSteps.join(' ')}${used}`.trim() || 'Mend the cause and try again.',
     causeId: cause.id,
+    ...cureOf(cause),
   };
 }
 
@@ -244,7 +245,7 @@ export function outcomeOfRun(run: EndedRun): RunOutcome {
       ...run.notPutBack,
     ],
     nextStep: nextStepOf(kind, verdict, labels, followed, cause),
-    ...(cause !== undefined && { causeId: cause.id }),
+    ...(cause !== undefined && { causeId: cause.id, ...cureOf(cause) }),
   };
 }
 
@@ -361,6 +362,11 @@ export function whereIsTheGuest(verdict: Verdict, { source, target }: Labels): s
   }
 }
 
+/** The catalogue knows one only where it knows the text. */
+function cureOf(cause: FailureExplanation): Pick<RunOutcome, 'cure'> {
+  return cause.id === 'unknown' ? {} : { cure: cause.nextStep };
+}
+
 function nextStepOf(
   kind: OutcomeKind,
   verdict: Verdict,
@@ -368,7 +374,8 @@ function nextStepOf(
   followed: Followed,
   cause: FailureExplanation | undefined,
 ): string {
-  const cure = cause === undefined || cause.id === 'unknown' ? '' : ` ${cause.nextStep}`;
+  const mend = cause && cureOf(cause).cure;
+  const cure = mend === undefined ? '' : ` ${mend}`;
   if (verdict.twoCopies) {
     return `Stop one of them now ("stop" on ${target}), before both write to the same disk, then find out which one is right.`;
   }

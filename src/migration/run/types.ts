@@ -172,6 +172,8 @@ export interface RunOutcome {
   readonly nextStep: string;
   /** What went wrong, by its name in the catalogue of failures; absent when nothing did. */
   readonly causeId?: string | undefined;
+  /** What mends that cause, without what is to be done with the two QEMUs; whole sentences. */
+  readonly cure?: string | undefined;
   /** For `refused`: what a check found, where one has refused. */
   readonly obstacles?: readonly Obstacle[];
   /** For `refused`: a reason in `MigrationRequest.force` is all that is missing. */

@@ -223,6 +223,8 @@ describe('a live update by backend transfer', function () {
       assert.equal(outcome.kind, 'failed', JSON.stringify(outcome));
       assert.equal(outcome.run?.owner, 'source');
       assert.match(outcome.nextStep, nextStep);
+      // The target of this update is gone: there is nothing to quit, and none to start by hand.
+      assert.doesNotMatch(outcome.nextStep, /-incoming defer|Quit /);
       assert.deepEqual(outcome.leftovers, []);
       assert.ok(await stage.sourceRunsOn());
       assert.ok(stage.target && !(await isAlive(stage.target)));
